@@ -1,0 +1,111 @@
+/**
+ * Runs one script to its end inside the bridge: for reads, and for the short acts around a job. Changes that take
+ * time go through a supervisor instead.
+ */
+import type { Clock, Random } from '../../ports/ports.ts';
+import { resultFinder } from '../jobs/output.ts';
+import { outcomeOf } from '../jobs/outcome.ts';
+import type { Processes } from '../jobs/processes.ts';
+import type { JobError } from '../protocol/wire.ts';
+import type { ScriptInput, ScriptName, ScriptResult } from './scripts.ts';
+
+export interface Engine {
+  file: string;
+  args: readonly string[];
+  script(name: ScriptName): string;
+  /** The child's whole environment. */
+  env: Record<string, string>;
+}
+
+export type ScriptOutcome<S extends ScriptName> =
+  { ok: true; result: ScriptResult<S> } | { ok: false; error: JobError; log: string };
+
+export type RunScript = <S extends ScriptName>(
+  script: S,
+  input: ScriptInput<S>,
+  deadlineMs: number,
+) => Promise<ScriptOutcome<S>>;
+
+/** Children at one time besides the jobs: each PowerShell takes about 100 MB. */
+const CHILDREN_LIMIT = 4;
+/** What is kept of a child's words for the service's own output. */
+const LOG_TAIL_BYTES = 2_048;
+
+export interface ScriptPorts {
+  processes: Processes;
+  clock: Clock;
+  random: Random;
+}
+
+export function scriptRunner(engine: Engine, { processes, clock, random }: ScriptPorts): RunScript {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  return async (script, input, deadlineMs) => {
+    if (running >= CHILDREN_LIMIT) await new Promise<void>((resolve) => waiting.push(resolve));
+    running += 1;
+    try {
+      const nonce = Buffer.from(random.bytes(16)).toString('hex');
+      const mark = `read.${Buffer.from(random.bytes(8)).toString('hex')}`;
+      const finder = resultFinder(nonce);
+      let tail = Buffer.alloc(0);
+      const keep = (chunk: Uint8Array) => {
+        tail = Buffer.concat([tail, chunk]).subarray(-LOG_TAIL_BYTES);
+      };
+      const child = processes.startChild({
+        file: engine.file,
+        args: [...engine.args, engine.script(script)],
+        env: { ...engine.env, NODE_CYCLE_JOB: mark },
+        stdin: JSON.stringify({ v: 1, nonce, script, input }),
+        onStdout(chunk) {
+          finder.push(chunk);
+          keep(chunk);
+        },
+        onStderr: keep,
+      });
+      const over = new AbortController();
+      let timedOut = false;
+      const timer = clock.sleep(deadlineMs, over.signal).then(
+        async () => {
+          timedOut = true;
+          await processes.endTree(child.pid, mark);
+        },
+        () => {},
+      );
+      const { exitCode } = await child.ended;
+      over.abort();
+      await timer;
+      const frame = finder.frame();
+      const outcome = outcomeOf(script, { exitCode, timedOut, ...(frame === undefined ? {} : { frame }) });
+      if (!outcome.ok) return { ...outcome, log: tail.toString('utf8') };
+      return { ok: true, result: outcome.result as ScriptResult<typeof script> };
+    } finally {
+      running -= 1;
+      waiting.shift()?.();
+    }
+  };
+}
+
+/**
+ * Shares one run among callers that wait at the same time, but never gives a caller the answer of a run that began
+ * before he asked: it could be older than his own last change.
+ */
+export function freshly<T>(run: () => Promise<T>): () => Promise<T> {
+  let current: Promise<T> | undefined;
+  let next: Promise<T> | undefined;
+  const begin = (): Promise<T> => {
+    next = undefined;
+    const mine: Promise<T> = run().finally(() => {
+      if (current === mine) current = undefined;
+    });
+    current = mine;
+    return mine;
+  };
+  return () => {
+    if (!current) return begin();
+    next ??= current.then(
+      () => begin(),
+      () => begin(),
+    );
+    return next;
+  };
+}

@@ -1,0 +1,289 @@
+/**
+ * The lanes: one job at a time in each of image, vm and dns, in the order of acceptance.
+ *
+ * What has happened is only ever read from the log and from the job's files, so a restarted bridge goes on exactly
+ * where the killed one stopped: queued jobs wait again, started ones are found by their claim.
+ */
+import type { Clock, Random } from '../../ports/ports.ts';
+import type { Disk } from '../log/disk.ts';
+import { isFinished } from '../log/fold.ts';
+import type { Job } from '../log/fold.ts';
+import type { AuditLog } from '../log/log.ts';
+import type { Lane } from '../protocol/operation.ts';
+import type { JobError } from '../protocol/wire.ts';
+import type { ScriptName } from '../host/scripts.ts';
+import { attemptDir, inAttempt, jobDir, markOf, readJson } from './files.ts';
+import type { Claim, Exit, Spec, Stdin } from './files.ts';
+import type { HostOperation } from './host-operation.ts';
+import { outcomeOf } from './outcome.ts';
+import { NO_ROOT } from './processes.ts';
+import type { ProcessId, Processes } from './processes.ts';
+
+/** How soon a finished supervisor is noticed when it is not this process's child. */
+const WATCH_POLL_MS = 25;
+/** Asking whether a process lives costs a process on Windows: not at each poll. */
+const ALIVE_POLL_MS = 1_000;
+/** A supervisor starts in well under a second; one that has not claimed its job by now is refused its claim. */
+const CLAIM_LIMIT_MS = 15_000;
+/** More supervisors than this never came to their claim: something is wrong with the installation. */
+const ATTEMPT_LIMIT = 5;
+
+export interface LanesOptions {
+  log: AuditLog;
+  disk: Disk;
+  processes: Processes;
+  clock: Clock;
+  random: Random;
+  jobsDir: string;
+  engine: {
+    file: string;
+    args: readonly string[];
+    script(name: ScriptName): string;
+    env: Record<string, string>;
+  };
+  operations: ReadonlyMap<string, HostOperation>;
+  logLimitBytes: number;
+  /** Called after each end, for waiting requests and caches. */
+  onEnded(job: Job): void;
+  /** A line for the service's own output. */
+  report(line: string): void;
+}
+
+export interface Lanes {
+  /** Takes up what the log says is unfinished. */
+  recover(): void;
+  /** Looks whether a lane can take its next job. */
+  pump(): void;
+  /** Jobs of a lane that wait for their turn. */
+  waiting(lane: Lane): number;
+  cancel(job: Job): void;
+  /** Settles when nothing that this process started is being written any more; jobs go on without it. */
+  stop(): Promise<void>;
+}
+
+export function createLanes(options: LanesOptions): Lanes {
+  const { log, disk, processes, clock, jobsDir } = options;
+  const busy = new Map<Lane, Promise<void>>();
+  const stopping = new AbortController();
+  const jobs = () => [...log.state.jobs.values()];
+  const current = (id: string): Job => log.state.jobs.get(id) as Job;
+
+  function pump(): void {
+    if (stopping.signal.aborted) return;
+    for (const lane of ['image', 'vm', 'dns'] as const) {
+      if (busy.has(lane)) continue;
+      const next =
+        jobs().find((job) => job.lane === lane && job.state === 'running') ??
+        jobs().find((job) => job.lane === lane && job.state === 'queued');
+      if (!next) continue;
+      const turn = take(next)
+        .catch((error: unknown) => {
+          if (!stopping.signal.aborted) options.report(`job ${next.id}: ${String(error)}`);
+          // The log could not be written: only a restart may go on, so the lane stays closed.
+          return 'closed' as const;
+        })
+        .then((how) => {
+          if (how === 'closed') return;
+          busy.delete(lane);
+          pump();
+        });
+      busy.set(lane, turn);
+    }
+  }
+
+  async function take(job: Job): Promise<'closed' | void> {
+    if (job.state === 'queued') await start(job);
+    while (current(job.id).state === 'running') {
+      const attempt = current(job.id).attempt;
+      const how = await follow(job.id, attempt);
+      if (how === 'stopped') return 'closed';
+      if (how === 'neverRan') {
+        log.append({ event: 'requeued', jobId: job.id, attempt });
+        if (attempt >= ATTEMPT_LIMIT) end(current(job.id), { state: 'failed', error: 'supervisorLost' });
+        else await start(current(job.id));
+      } else await finish(job.id, attempt, how);
+    }
+  }
+
+  /** Resolves everything, writes the attempt's files, logs, and only then starts the supervisor. */
+  async function start(job: Job): Promise<void> {
+    if (job.cancelAsked) return end(job, { state: 'cancelled', error: 'cancelled' });
+    const operation = options.operations.get(job.op);
+    if (!operation) return end(job, { state: 'failed', error: 'scriptFailed' });
+    const params = readJson<unknown>(disk, `${jobDir(jobsDir, job.id)}/params.json`);
+    const prepared = await operation
+      .prepare({ jobId: job.id, client: job.client, params })
+      .catch((error: unknown) => {
+        options.report(`job ${job.id}: ${String(error)}`);
+        return { ok: false as const, error: 'scriptFailed' as const };
+      });
+    stopping.signal.throwIfAborted();
+    if (current(job.id).cancelAsked) return end(job, { state: 'cancelled', error: 'cancelled' });
+    if (!prepared.ok) return end(job, { state: 'failed', error: prepared.error });
+    if (prepared.ok === 'already') return end(job, { state: 'succeeded', result: prepared.result });
+
+    const attempt = job.attempt + 1;
+    const dir = attemptDir(jobsDir, job.id, attempt);
+    const files = inAttempt(dir);
+    disk.remove(dir);
+    disk.makeDir(dir);
+    const nonce = Buffer.from(options.random.bytes(16)).toString('hex');
+    const stdin: Stdin = {
+      text: JSON.stringify({ v: 1, nonce, script: prepared.script, input: prepared.input }),
+      nonce,
+      secrets: prepared.secrets,
+    };
+    const spec: Spec = {
+      jobId: job.id,
+      attempt,
+      file: options.engine.file,
+      args: [...options.engine.args, options.engine.script(prepared.script)],
+      env: options.engine.env,
+      deadlineMs: operation.deadlineMs,
+      logLimitBytes: options.logLimitBytes,
+      context: prepared.context,
+      script: prepared.script,
+    };
+    disk.write(files.stdin, JSON.stringify(stdin));
+    disk.write(files.spec, JSON.stringify(spec));
+    log.append({ event: 'started', jobId: job.id, attempt });
+    supervisors.set(dir, processes.startSupervisor(dir, markOf(job.id, attempt)));
+  }
+
+  /** Supervisors that this process started and so can wait for; others are watched by their files. */
+  const supervisors = new Map<string, { ended: Promise<void> }>();
+
+  /** Waits for the attempt's end. */
+  async function follow(jobId: string, attempt: number): Promise<Exit | 'lost' | 'neverRan' | 'stopped'> {
+    const dir = attemptDir(jobsDir, jobId, attempt);
+    const files = inAttempt(dir);
+    const own = supervisors.get(dir);
+    let ownEnded = false;
+    const wake = new AbortController();
+    void own?.ended.then(() => {
+      ownEnded = true;
+      wake.abort();
+    });
+    const claimBy = clock.now() + (own ? CLAIM_LIMIT_MS : 0);
+    let aliveAt = 0;
+    for (;;) {
+      if (stopping.signal.aborted) return 'stopped';
+      // Both are asked before the file, so that an exit file written in between is not missed.
+      const overdue = ownEnded || clock.now() >= claimBy;
+      const claim = readJson<Claim>(disk, files.claim);
+      const dead =
+        claim?.by === 'supervisor' &&
+        (ownEnded || clock.now() >= aliveAt) &&
+        !processes.isAlive(claim.process);
+      if (clock.now() >= aliveAt) aliveAt = clock.now() + ALIVE_POLL_MS;
+      const exit = readJson<Exit>(disk, files.exit);
+      if (exit) return exit;
+      if (claim?.by === 'bridge') return 'neverRan';
+      if (dead) return 'lost';
+      if (!claim && overdue) {
+        // Whoever creates this file first decides; a supervisor that comes later does nothing.
+        const ours: Claim = { by: 'bridge' };
+        if (disk.createExclusive(files.claim, JSON.stringify(ours))) return 'neverRan';
+        continue;
+      }
+      await clock
+        .sleep(WATCH_POLL_MS, ownEnded ? stopping.signal : AbortSignal.any([stopping.signal, wake.signal]))
+        .catch(() => {});
+    }
+  }
+
+  async function finish(jobId: string, attempt: number, how: Exit | 'lost'): Promise<void> {
+    const dir = attemptDir(jobsDir, jobId, attempt);
+    const files = inAttempt(dir);
+    const job = current(jobId);
+    const operation = options.operations.get(job.op);
+    const spec = readJson<Spec>(disk, files.spec);
+    const params = readJson<unknown>(disk, `${jobDir(jobsDir, jobId)}/params.json`);
+    let survivors = how === 'lost' ? 0 : how.survivors;
+    if (how === 'lost') {
+      const child = readJson<ProcessId>(disk, files.child);
+      const root = child && processes.isAlive(child) ? child.pid : NO_ROOT;
+      survivors = await processes.endTree(root, markOf(jobId, attempt));
+    }
+    disk.remove(files.stdin);
+    const exit = how === 'lost' ? null : how.exitCode;
+    if (!operation || !spec) return end(job, { state: 'failed', error: 'supervisorLost', exit, survivors });
+
+    const outcome =
+      how === 'lost'
+        ? { ok: false as const, error: 'supervisorLost' as const }
+        : outcomeOf(spec.script as ScriptName, how);
+    const finished = outcome.ok
+      ? await operation.finish(params, spec.context, outcome.result).catch((error: unknown) => {
+          options.report(`job ${jobId}: ${String(error)}`);
+          return { ok: false as const, error: 'badResult' as const };
+        })
+      : outcome;
+    if (finished.ok) return end(job, { state: 'succeeded', result: finished.result, exit, survivors });
+    const clean = await operation.cleanUp(params, spec.context).catch((error: unknown) => {
+      options.report(`job ${jobId}, clean-up: ${String(error)}`);
+      return false;
+    });
+    const state = finished.error === 'cancelled' ? 'cancelled' : 'failed';
+    end(job, { state, error: clean ? finished.error : 'cleanUpFailed', exit, survivors });
+  }
+
+  function end(
+    job: Job,
+    how: {
+      state: 'succeeded' | 'failed' | 'cancelled';
+      error?: JobError;
+      result?: unknown;
+      exit?: number | null;
+      survivors?: number;
+    },
+  ): void {
+    const { startedAt } = current(job.id);
+    log.append({
+      event: 'ended',
+      jobId: job.id,
+      state: how.state,
+      ...(how.error === undefined ? {} : { error: how.error }),
+      ...(how.result === undefined ? {} : { result: how.result }),
+      exit: how.exit ?? null,
+      durMs: startedAt === undefined ? 0 : Math.max(0, clock.now() - Date.parse(startedAt)),
+      survivors: how.survivors ?? 0,
+    });
+    options.onEnded(current(job.id));
+  }
+
+  return {
+    recover() {
+      const known = new Set(jobs().map((job) => job.id));
+      // Folders of requests that were killed before their log entry: they were never accepted.
+      for (const name of disk.list(jobsDir)) if (!known.has(name)) disk.remove(jobDir(jobsDir, name));
+      for (const job of jobs()) {
+        if (job.state === 'running' && job.cancelAsked) askSupervisor(job);
+      }
+      pump();
+    },
+    pump,
+    waiting: (lane) => jobs().filter((job) => job.lane === lane && job.state === 'queued').length,
+    cancel(job) {
+      if (isFinished(job)) return;
+      if (!job.cancelAsked) log.append({ event: 'cancelAsked', jobId: job.id, client: job.client });
+      if (job.state === 'running') askSupervisor(job);
+      // One that is being prepared sees the mark before it starts; one that waits is ended here.
+      else if (job.state === 'queued' && !preparing(job))
+        end(job, { state: 'cancelled', error: 'cancelled' });
+    },
+    async stop() {
+      stopping.abort();
+      await Promise.allSettled(busy.values());
+    },
+  };
+
+  function preparing(job: Job): boolean {
+    const first = jobs().find((one) => one.lane === job.lane && !isFinished(one));
+    return busy.has(job.lane) && first?.id === job.id;
+  }
+
+  function askSupervisor(job: Job): void {
+    disk.write(inAttempt(attemptDir(jobsDir, job.id, job.attempt)).cancel, '');
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * The state of the bridge: everything that it knows is this fold over its log.
+ */
+import type { Budget, Lane } from '../protocol/operation.ts';
+import type { JobError, JobState } from '../protocol/wire.ts';
+import type { Entry } from './chain.ts';
+
+export interface Job {
+  id: string;
+  client: string;
+  op: string;
+  key: string;
+  paramsHash: string;
+  target: string;
+  lane: Lane;
+  cluster?: string;
+  state: JobState;
+  /** Number of supervisors that were started for it. */
+  attempt: number;
+  cancelAsked: boolean;
+  acceptedAt: string;
+  startedAt?: string;
+  endedAt?: string;
+  result?: unknown;
+  error?: JobError;
+}
+
+export interface State {
+  /** In the order of acceptance. */
+  jobs: Map<string, Job>;
+  /** `client key` → job id. */
+  keys: Map<string, string>;
+  /** Highest fence number seen, per cluster. */
+  fences: Map<string, number>;
+  /** `client budget` → times of the charges, milliseconds, oldest first. */
+  charges: Map<string, number[]>;
+  /** The highest time in the log: a clock set back gives no budget. */
+  highestMs: number;
+}
+
+/** Budgets count the last 24 hours. */
+export const BUDGET_WINDOW_MS = 24 * 3_600_000;
+
+export const emptyState = (): State => ({
+  jobs: new Map(),
+  keys: new Map(),
+  fences: new Map(),
+  charges: new Map(),
+  highestMs: 0,
+});
+
+export const pairKey = (client: string, name: string): string => `${client} ${name}`;
+
+/** Moves the state by one entry. */
+export function apply(state: State, entry: Entry): void {
+  const ms = Date.parse(entry.ts);
+  state.highestMs = Math.max(state.highestMs, ms);
+  switch (entry.event) {
+    case 'accepted': {
+      state.jobs.set(entry.jobId, {
+        id: entry.jobId,
+        client: entry.client,
+        op: entry.op,
+        key: entry.key,
+        paramsHash: entry.paramsHash,
+        target: entry.target,
+        lane: entry.lane,
+        ...(entry.cluster === undefined ? {} : { cluster: entry.cluster }),
+        state: 'queued',
+        attempt: 0,
+        cancelAsked: false,
+        acceptedAt: entry.ts,
+      });
+      state.keys.set(pairKey(entry.client, entry.key), entry.jobId);
+      if (entry.cluster !== undefined && entry.fence !== undefined) {
+        state.fences.set(entry.cluster, Math.max(entry.fence, state.fences.get(entry.cluster) ?? 0));
+      }
+      if (entry.budget !== undefined) charge(state, entry.client, entry.budget, state.highestMs);
+      return;
+    }
+    case 'started':
+      update(state, entry.jobId, { state: 'running', attempt: entry.attempt, startedAt: entry.ts });
+      return;
+    case 'requeued':
+      update(state, entry.jobId, { state: 'queued' });
+      return;
+    case 'cancelAsked':
+      update(state, entry.jobId, { cancelAsked: true });
+      return;
+    case 'ended':
+      update(state, entry.jobId, {
+        state: entry.state,
+        endedAt: entry.ts,
+        ...(entry.result === undefined ? {} : { result: entry.result }),
+        ...(entry.error === undefined ? {} : { error: entry.error }),
+      });
+      return;
+    case 'boot':
+    case 'torn':
+    case 'refused':
+    case 'admin':
+      return;
+  }
+}
+
+/** Charges of one budget inside the window that ends now, or at the highest time seen when the clock is behind it. */
+export function spent(state: State, client: string, budget: Budget, nowMs: number): number {
+  const since = Math.max(nowMs, state.highestMs) - BUDGET_WINDOW_MS;
+  return (state.charges.get(pairKey(client, budget)) ?? []).filter((ms) => ms > since).length;
+}
+
+export const isFinished = (job: Job): boolean => job.endedAt !== undefined;
+
+function charge(state: State, client: string, budget: Budget, ms: number): void {
+  const key = pairKey(client, budget);
+  const kept = (state.charges.get(key) ?? []).filter((at) => at > ms - BUDGET_WINDOW_MS);
+  state.charges.set(key, [...kept, ms]);
+}
+
+function update(state: State, id: string, change: Partial<Job>): void {
+  const job = state.jobs.get(id);
+  if (job) state.jobs.set(id, { ...job, ...change });
+}

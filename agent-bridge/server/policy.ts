@@ -1,0 +1,246 @@
+/**
+ * `bridge.yaml`: the allow-list and the host's own settings. What is not written here is not allowed.
+ */
+import { LineCounter, isMap, isNode, isPair, parseDocument } from 'yaml';
+import * as z from 'zod/mini';
+import { CodedError } from '../../ports/errors.ts';
+import { OPERATIONS } from '../protocol/operations.ts';
+import * as s from '../protocol/shapes.ts';
+import { parseRange } from './ranges.ts';
+
+const path = z.string().check(z.minLength(1), z.maxLength(1024), z.regex(/^[^\0\r\n]*$/));
+/** A name in which `*` stands for any letters, digits and hyphens. */
+const namePattern = z.string().check(z.regex(/^[a-z0-9*-]{1,63}$/));
+const domainPattern = z.string().check(z.regex(/^[a-z0-9*.-]{1,253}$/));
+const addressRange = z.string().check(z.refine((text) => parseRange(text) !== undefined));
+const fingerprint = z.string().check(z.regex(/^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$/));
+const perDay = z._default(s.Count, 0);
+const text = z.string().check(z.minLength(1), z.maxLength(256), z.regex(/^[^\0\r\n`$"'{}]*$/));
+
+const Client = z.strictObject({
+  name: s.Name,
+  /** SHA-256 of the client's certificate, as `enroll` writes it. Without it the client cannot connect. */
+  fingerprint: z.exactOptional(fingerprint),
+  clusters: z.array(s.Name),
+  operations: z.array(z.string().check(z.refine((name) => OPERATIONS.has(name)))),
+  names: z._default(z.array(namePattern), []),
+  sizes: z._default(z.array(s.Name), []),
+  images: z._default(z.array(s.Name), []),
+  addressRanges: z._default(z.array(addressRange), []),
+  macPrefixes: z._default(z.array(z.string().check(z.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){2,5}$/))), [
+    '00:15:5d',
+  ]),
+  /** Names of `networks`; a VM without a static address goes to the first. */
+  switches: z._default(z.array(s.Name), []),
+  dns: z._default(
+    z.array(
+      z.strictObject({
+        zone: s.DomainName,
+        names: z.array(namePattern),
+        types: z._default(z.array(s.RecordType), ['A']),
+        /** Host names that a CNAME may point to; an A record must be inside `addressRanges`. */
+        targets: z._default(z.array(domainPattern), []),
+        maxTtlSeconds: z._default(s.TtlSeconds, 3600),
+      }),
+    ),
+    [],
+  ),
+  budgets: z._default(
+    z.strictObject({
+      creations: perDay,
+      deletions: perDay,
+      imageBuilds: perDay,
+      dnsSwaps: perDay,
+      stops: perDay,
+    }),
+    { creations: 0, deletions: 0, imageBuilds: 0, dnsSwaps: 0, stops: 0 },
+  ),
+  /** Running VMs of this client's clusters, set-aside ones not counted. */
+  maxRunningVms: z._default(s.Count, 0),
+});
+export type ClientPolicy = z.infer<typeof Client>;
+
+const Image = z.strictObject({
+  /** Packer template and the files that it is made of: their hash decides whether the image is stale. */
+  template: path,
+  sources: z._default(z.array(path), []),
+  maxAgeDays: z._default(z.int().check(z.minimum(1), z.maximum(3650)), 30),
+  /** Guest login that gets `authorizedKeys`. */
+  user: s.Name,
+  authorizedKeys: z.array(
+    z
+      .string()
+      .check(z.regex(/^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp256) [A-Za-z0-9+/=]+( [A-Za-z0-9@._-]+)?$/)),
+  ),
+  secureBoot: z._default(z.boolean(), false),
+  differencing: z._default(z.boolean(), false),
+});
+export type ImagePolicy = z.infer<typeof Image>;
+
+const Network = z.strictObject({
+  switch: text,
+  vlan: z.exactOptional(s.Vlan),
+  subnet: z.string().check(z.refine((cidr) => cidr.includes('/') && parseRange(cidr) !== undefined)),
+  gateway: z.exactOptional(s.Ipv4),
+  dns: z._default(z.array(s.Ipv4), []),
+  macSpoofing: z._default(z.boolean(), true),
+});
+export type NetworkPolicy = z.infer<typeof Network>;
+
+export const BridgeFile = z.strictObject({
+  version: z.literal(1),
+  listen: z.strictObject({
+    host: z._default(z.string(), '0.0.0.0'),
+    port: z.int().check(z.minimum(0), z.maximum(65535)),
+  }),
+  /** The URL that clients use, for `enroll` to print. */
+  url: z.exactOptional(z.url()),
+  engine: z.strictObject({
+    file: path,
+    args: z._default(z.array(z.string()), [
+      '-NoLogo',
+      '-NoProfile',
+      '-NonInteractive',
+      '-ExecutionPolicy',
+      'Bypass',
+      '-File',
+    ]),
+  }),
+  scriptsDir: path,
+  dataDir: path,
+  vmRoot: path,
+  /** Default: `set-aside` below vmRoot. */
+  setAsideRoot: z.exactOptional(path),
+  imageRoot: path,
+  packer: z.exactOptional(path),
+  keepStoppedHours: z._default(z.number().check(z.minimum(0), z.maximum(8760)), 24),
+  /** Memory that must stay free on the host after a creation. */
+  reserveMemoryMb: z._default(s.Megabytes, 1024),
+  reserveDiskBytes: z._default(s.Bytes, 10 * 1024 ** 3),
+  gracefulStopSeconds: z._default(s.Seconds, 60),
+  networks: z.record(s.Name, Network),
+  sizes: z.record(
+    s.Name,
+    z.strictObject({
+      cpuCount: z.int().check(z.minimum(1), z.maximum(256)),
+      memoryMb: z.int().check(z.minimum(128), z.maximum(4_194_304)),
+    }),
+  ),
+  images: z.record(s.Name, Image),
+  zones: z._default(
+    z.record(
+      s.DomainName,
+      z.strictObject({
+        servers: z.array(text).check(z.minLength(1)),
+        ttlSeconds: z._default(s.TtlSeconds, 300),
+      }),
+    ),
+    {},
+  ),
+  clients: z._default(z.array(Client), []),
+});
+export type BridgePolicy = z.infer<typeof BridgeFile> & {
+  /** Line of `bridge.yaml` for a path such as `clients.0.names`; of its nearest parent when it is not written. */
+  lineOf(path: readonly PropertyKey[]): number;
+};
+
+/** Reads the file's text. Throws `NC2001` with every fault and its line. */
+export function parsePolicy(source: string, file: string): BridgePolicy {
+  const lines = new LineCounter();
+  const document = parseDocument(source, {
+    lineCounter: lines,
+    strict: true,
+    uniqueKeys: true,
+    version: '1.2',
+  });
+  const faults = document.errors.map(
+    (error) => `${file}:${lines.linePos(error.pos[0]).line}: ${error.message.split('\n')[0] ?? ''}`,
+  );
+  if (faults.length > 0) throw new CodedError('NC2001', `${faults.length} fault(s).`, faults);
+
+  const lineOf = (where: readonly PropertyKey[]): number => {
+    for (let depth = where.length; depth > 0; depth -= 1) {
+      const parent = document.getIn(where.slice(0, depth - 1), true);
+      const key = where[depth - 1];
+      if (isMap(parent)) {
+        const pair = parent.items.find((item) => isPair(item) && String(item.key) === String(key));
+        const node = pair?.key;
+        if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
+      }
+      const node = document.getIn(where.slice(0, depth), true);
+      if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
+    }
+    return 1;
+  };
+  const parsed = BridgeFile.safeParse(document.toJS({ maxAliasCount: 0 }));
+  if (!parsed.success)
+    throw new CodedError(
+      'NC2001',
+      `${parsed.error.issues.length} fault(s).`,
+      parsed.error.issues.map((issue) => `${file}:${lineOf(issuePath(issue))}: ${describe(issue)}`),
+    );
+  const policy = { ...parsed.data, lineOf };
+  const dangling = references(policy).map(({ where, message }) => `${file}:${lineOf(where)}: ${message}`);
+  if (dangling.length > 0) throw new CodedError('NC2001', `${dangling.length} fault(s).`, dangling);
+  return policy;
+}
+
+type Issue = z.core.$ZodIssue;
+
+function issuePath(issue: Issue): PropertyKey[] {
+  return issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
+}
+
+function describe(issue: Issue): string {
+  const where = issue.path.join('.') || 'the file';
+  if (issue.code === 'unrecognized_keys')
+    return `${where}: unknown key ${issue.keys.map((key) => JSON.stringify(key)).join(', ')}.`;
+  if (issue.code === 'invalid_type')
+    return `${where}: expected ${issue.expected}, found ${issue.input === undefined ? 'nothing or another type' : typeof issue.input}.`;
+  if (issue.code === 'invalid_format')
+    return `${where}: does not have the form ${issue.pattern ?? issue.format}.`;
+  if (issue.code === 'invalid_value') return `${where}: expected ${issue.values.map(String).join(' or ')}.`;
+  if (issue.code === 'too_big') return `${where}: at most ${issue.maximum}.`;
+  if (issue.code === 'too_small') return `${where}: at least ${issue.minimum}.`;
+  return `${where}: is not valid here.`;
+}
+
+/** Names that point to something that is not there, and two clients that could not be told apart. */
+function references(policy: z.infer<typeof BridgeFile>): { where: PropertyKey[]; message: string }[] {
+  const faults: { where: PropertyKey[]; message: string }[] = [];
+  const known = (where: PropertyKey[], names: readonly string[], among: object, what: string) => {
+    for (const [index, name] of names.entries()) {
+      if (!Object.hasOwn(among, name))
+        faults.push({
+          where: [...where, index],
+          message: `${where.join('.')}: there is no ${what} ${JSON.stringify(name)}.`,
+        });
+    }
+  };
+  const names = new Set<string>();
+  const prints = new Set<string>();
+  for (const [index, client] of policy.clients.entries()) {
+    known(['clients', index, 'sizes'], client.sizes, policy.sizes, 'size');
+    known(['clients', index, 'images'], client.images, policy.images, 'image');
+    known(['clients', index, 'switches'], client.switches, policy.networks, 'network');
+    for (const [at, { zone }] of client.dns.entries())
+      known(['clients', index, 'dns', at, 'zone'], [zone], policy.zones, 'zone');
+    const print = client.fingerprint && plainFingerprint(client.fingerprint);
+    if (names.has(client.name))
+      faults.push({
+        where: ['clients', index, 'name'],
+        message: `clients.${index}.name: ${client.name} is there twice.`,
+      });
+    if (print !== undefined && prints.has(print))
+      faults.push({
+        where: ['clients', index, 'fingerprint'],
+        message: `clients.${index}.fingerprint: is there twice.`,
+      });
+    names.add(client.name);
+    if (print !== undefined) prints.add(print);
+  }
+  return faults;
+}
+
+/** Lower-case hex without colons. */
+export const plainFingerprint = (printed: string): string => printed.replaceAll(':', '').toLowerCase();

@@ -1,0 +1,39 @@
+/** The first `bridge.yaml`: complete in form, and it grants nothing. */
+export function starterPolicy(dataDir: string): string {
+  return `# The allow-list of the bridge. What is not written here is not allowed. \`bridge check\` says it in words.
+version: 1
+listen: { host: 0.0.0.0, port: 8443 }
+# url: https://host.example.test:8443      # what \`enroll\` prints for the agents
+
+engine:
+  file: 'C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\powershell.exe'
+scriptsDir: 'C:\\Program Files\\node-cycle-bridge\\scripts'
+dataDir: ${JSON.stringify(dataDir)}
+vmRoot: 'D:\\node-cycle\\vms'
+imageRoot: 'D:\\node-cycle\\images'
+# packer: 'C:\\Program Files\\packer\\packer.exe'
+keepStoppedHours: 24
+
+networks: {}
+  # lan: { switch: External, vlan: 20, subnet: 10.0.20.0/24, gateway: 10.0.20.1, dns: [10.0.20.2] }
+sizes: {}
+  # medium: { cpuCount: 4, memoryMb: 8192 }
+images: {}
+  # ubuntu-24: { template: 'D:\\templates\\ubuntu-24.pkr.hcl', user: rke, authorizedKeys: ['ssh-ed25519 AAAA…'] }
+zones: {}
+  # example.test: { servers: [10.0.20.2], ttlSeconds: 300 }
+
+clients: []
+  # - name: agent-prod
+  #   clusters: [prod]
+  #   operations: [host.read, vm.read, dns.read, vm.create, vm.stop, vm.delete, dns.swap]
+  #   names: ['prod-*']
+  #   sizes: [medium]
+  #   images: [ubuntu-24]
+  #   addressRanges: [10.0.20.100-10.0.20.149]
+  #   switches: [lan]
+  #   dns: [{ zone: example.test, names: [cp-prod] }]
+  #   budgets: { creations: 5, deletions: 5, imageBuilds: 1, dnsSwaps: 20, stops: 10 }
+  #   maxRunningVms: 6
+`;
+}

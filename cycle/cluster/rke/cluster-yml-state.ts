@@ -1,0 +1,105 @@
+/** What `rke up` would do: cluster.yml against the state of the last run that completed. */
+import { readYml, recordOf } from './cluster-yml.ts';
+import type { ClusterYml, RkeRole } from './cluster-yml.ts';
+import type { RkeState } from './state.ts';
+
+export interface Difference {
+  /** As in cluster.yml: `services.kubelet.extra_args.max-pods`. */
+  path: string;
+  /** undefined: not in the file. */
+  file: unknown;
+  /** undefined: not in currentState. */
+  state: unknown;
+}
+
+export interface NodeChanges {
+  /** Addresses. */
+  added: string[];
+  removed: string[];
+  changed: { address: string; adds: RkeRole[]; drops: RkeRole[] }[];
+}
+
+/**
+ * What rke would apply besides nodes. A key of the file must have the value that currentState has; a key that
+ * only currentState has counts where no default of rke's would put it (arguments, SANs, add-ons …).
+ */
+export function differsFromState(text: string, state: RkeState): Difference[] {
+  const file = { ...recordOf(readYml(text).doc.toJS()) };
+  delete file['nodes'];
+  const found: Difference[] = [];
+  compare(file, state.current.config, [], found);
+  return found;
+}
+
+/** What rke would do to nodes; an entry is known by its address. */
+export function nodeChanges(yml: Pick<ClusterYml, 'nodes'>, state: RkeState): NodeChanges {
+  const before = new Map(state.current.nodes.map((node) => [node.address, node]));
+  const changes: NodeChanges = { added: [], removed: [], changed: [] };
+  for (const node of yml.nodes) {
+    const was = before.get(node.address);
+    before.delete(node.address);
+    if (was === undefined) {
+      changes.added.push(node.address);
+      continue;
+    }
+    const adds = node.roles.filter((role) => !was.roles.includes(role));
+    const drops = was.roles.filter((role) => !node.roles.includes(role));
+    if (adds.length > 0 || drops.length > 0) changes.changed.push({ address: node.address, adds, drops });
+  }
+  changes.removed.push(...before.keys());
+  return changes;
+}
+
+/** Where a person's own values live: what currentState has there and the file lacks was taken out of the file. */
+const OWN_VALUES =
+  /(^|\.)(extraargs|extraargsarray|extrabinds|extraenv|sans|addons|addonsinclude|privateregistries)(\.|$)/;
+
+/** Put there by rke 1.2 itself (data: a real state file). */
+const SET_BY_RKE: readonly RegExp[] = [
+  /^services\.etcd\.extraargs\.(electiontimeout|heartbeatinterval)$/,
+  /^services\.[a-z]+\.extraenv$/,
+];
+
+function compare(file: unknown, state: unknown, path: string[], found: Difference[]): void {
+  if (isRecord(file) && (isRecord(state) || state === undefined)) {
+    const stated = new Map(Object.entries(state ?? {}).map(([key, value]) => [folded(key), { key, value }]));
+    for (const [key, value] of Object.entries(file)) {
+      compare(value, stated.get(folded(key))?.value, [...path, key], found);
+      stated.delete(folded(key));
+    }
+    for (const { key, value } of stated.values()) missing(value, [...path, key], found);
+    return;
+  }
+  if (plain(file) !== plain(state)) found.push({ path: path.join('.'), file, state });
+}
+
+function missing(state: unknown, path: string[], found: Difference[]): void {
+  if (isRecord(state)) {
+    for (const [key, value] of Object.entries(state)) missing(value, [...path, key], found);
+    return;
+  }
+  const name = path.map(folded).join('.');
+  if (plain(state) === '' || !OWN_VALUES.test(name) || SET_BY_RKE.some((rule) => rule.test(name))) return;
+  found.push({ path: path.join('.'), file: undefined, state });
+}
+
+/** `kube-api`, `extra_args` and `extraArgs` name the same key in the file and in the state. */
+function folded(key: string): string {
+  return key.replace(/[-_]/g, '').toLowerCase();
+}
+
+/** Numbers and texts are alike (`22` and `"22"`), and so are nothing, false, zero and what is empty. */
+function plain(value: unknown): string {
+  if (value === undefined || value === null || value === false || value === 0 || value === '') return '';
+  if (Array.isArray(value)) return value.length === 0 ? '' : JSON.stringify(value.map(plain));
+  if (isRecord(value)) {
+    const entries = Object.entries(value).map(([key, one]) => [folded(key), plain(one)] as const);
+    const kept = entries.filter(([, one]) => one !== '').sort(([a], [b]) => (a < b ? -1 : 1));
+    return kept.length === 0 ? '' : JSON.stringify(kept);
+  }
+  return String(value);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

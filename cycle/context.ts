@@ -1,0 +1,112 @@
+/** Everything a step works with: the configuration, the ports, and the clients that are made of them. */
+import type { BridgeClient } from '../agent-bridge/client/client.ts';
+import { CodedError } from '../ports/errors.ts';
+import type { Files, Ports, Repo, Wait } from '../ports/ports.ts';
+import type { Secret } from '../ports/secret.ts';
+import type { EtcdTarget } from './cluster/etcd/members.ts';
+import { createKubeApi, type KubeApi } from './cluster/kubernetes/api.ts';
+import { rkeFiles, type RkeProgram } from './cluster/rke/driver.ts';
+import { etcdTarget, kubeTarget, mustReadState, type RkeState } from './cluster/rke/state.ts';
+import type { Config } from './config/schema.ts';
+import type { DnsZone } from './edge/dns/zone.ts';
+import type { Proxy } from './edge/nginx/proxy.ts';
+import type { Recorder } from './record.ts';
+
+/** Who runs: as the lock, the commits and the records name it. */
+export interface RunIdentity {
+  organisation: string;
+  project: string;
+  pipeline: string;
+  run: string;
+  /** Where a person can look at it. */
+  url: string;
+  /** Queued by a schedule and not by a person. */
+  scheduled: boolean;
+}
+
+export interface Context {
+  config: Config;
+  ports: Ports;
+  run: RunIdentity;
+  /** This run as the Lease names its holder. */
+  me: string;
+  /** The branch that holds cluster.yml and known_hosts. */
+  repo: Repo;
+  gitops: Repo | undefined;
+  bridge: BridgeClient;
+  proxies: readonly Proxy[];
+  dns: DnsZone | undefined;
+  nodesKey: Secret;
+  stateDir: string;
+  rke: RkeProgram;
+  /** What children are started with. */
+  env: Record<string, string>;
+  signal: AbortSignal;
+  record: Recorder;
+  /** One line of progress, of ours or of a child. */
+  say(line: string): void;
+  cluster: ClusterLink;
+  /** Whether the service says that the run of that holder has ended; false when it cannot say. */
+  hasEnded(holder: string, signal: AbortSignal): Promise<boolean>;
+  /** SSH logins that succeeded a moment ago: a handshake with every node is too dear for each poll. */
+  logins: Map<string, { answer: string; atMs: number }>;
+}
+
+export function holderOf(run: RunIdentity): string {
+  return [run.organisation, run.project, run.pipeline, run.run].join('/');
+}
+
+/** The clients that rke's state file opens: the cluster's own certificates are in it. */
+export interface ClusterLink {
+  /** The state file as it is now. */
+  state(): Promise<RkeState>;
+  kube(): Promise<KubeApi>;
+  etcd(): Promise<EtcdTarget>;
+}
+
+/** Reads the state file each time (rke rewrites it), and makes a new client only when the certificates changed. */
+export function clusterLink(
+  ports: Ports,
+  rke: RkeProgram,
+  /** Brings the state file back when it is missing. */
+  recover: () => Promise<void>,
+): ClusterLink {
+  const path = rkeFiles(rke).state;
+  let api: { made: KubeApi; of: string } | undefined;
+  const state = async () => {
+    if ((await ports.files.stat(path)) === undefined) await recover();
+    return mustReadState(await readText(ports.files, path), path);
+  };
+  return {
+    state,
+    async kube() {
+      const current = await state();
+      const target = kubeTarget(current);
+      const of = `${current.caSha256} ${target.servers.join(' ')}`;
+      if (api?.of !== of) api = { made: createKubeApi(ports, target), of };
+      return api.made;
+    },
+    etcd: async () => etcdTarget(await state()),
+  };
+}
+
+export async function readText(files: Files, path: string): Promise<string> {
+  return Buffer.from(await files.read(path)).toString('utf8');
+}
+
+export function waitMs(deadlineMs: number, signal: AbortSignal): Wait {
+  return { deadlineMs, signal };
+}
+
+/** A file that must be at the branch's tip. */
+export async function mustReadAtTip(
+  repo: Repo,
+  path: string,
+  wait: Wait,
+): Promise<{ commit: string; text: string }> {
+  const commit = await repo.tip(wait);
+  const text = await repo.read(commit, path, wait);
+  if (text === undefined)
+    throw new CodedError('NC1002', `${path} is not at the branch's tip (${commit.slice(0, 10)}).`);
+  return { commit, text };
+}

@@ -1,0 +1,376 @@
+/**
+ * The places that addresses hold in nginx's upstreams (`http` and `stream`), and the edits that a cycle makes
+ * to them: a successor beside the old server, `down`, out, and back. Pure: text in, text out; only the lines
+ * that must change do.
+ */
+import { CodedError } from '../../../ports/errors.ts';
+import { canonicalAddress, requireAddress } from '../address.ts';
+import { parseNginx, walk } from './grammar.ts';
+import type { Directive, Document, Word } from './grammar.ts';
+import { contextsOf } from './includes.ts';
+import type { BlockContext } from './includes.ts';
+
+/** Absolute path → text. */
+export type NginxFiles = Readonly<Record<string, string>>;
+
+export interface UpstreamServer {
+  file: string;
+  line: number;
+  context: BlockContext;
+  upstream: string;
+  /** As nginx reads it: IPv6 without brackets in its one spelling, a host name, or `unix:` and a path. */
+  address: string;
+  /** Absent for `unix:` and where nginx's default (80) is meant. */
+  port?: number;
+  /** `weight=5`, `max_fails=2`, `backup`, `down`, `resolve` … in their order. */
+  params: string[];
+  down: boolean;
+  backup: boolean;
+}
+
+/** A server line that was taken out, with what is needed to put it back in its place. */
+export interface RemovedLine {
+  file: string;
+  context: BlockContext;
+  upstream: string;
+  /** The statement, from `server` to its semicolon. */
+  statement: string;
+  address: string;
+  /** The whole line when nothing else was on it (indentation and comment included), without its line end. */
+  wholeLine?: string;
+  /** `address:port` of the server before it in that upstream. */
+  after?: string;
+}
+
+export interface Mention {
+  file: string;
+  line: number;
+  directive: string;
+}
+
+/** Every `server` of every upstream, in the order of the files. Throws NC4001, NC4002. */
+export function upstreamServers(files: NginxFiles): UpstreamServer[] {
+  return survey(files).map((place) => place.server);
+}
+
+/** The places that an address holds. */
+export function placesOf(files: NginxFiles, address: string): UpstreamServer[] {
+  const wanted = canonicalAddress(address);
+  return upstreamServers(files).filter((server) => server.address === wanted);
+}
+
+/** Where an address stands outside the upstreams' `server` lines (a `proxy_pass`, a `map`, a `set`), comments excluded. */
+export function mentionsOf(files: NginxFiles, address: string): Mention[] {
+  const wanted = canonicalAddress(address).replace(/[.]/g, '\\.');
+  const pattern = new RegExp(`(^|[^0-9a-fA-F.:])${wanted}($|[^0-9a-fA-F.])`, 'i');
+  const found: Mention[] = [];
+  for (const [file, text] of Object.entries(files)) {
+    walk(parseNginx(text, file).body, (directive, path) => {
+      if (directive.name === 'server' && path.at(-1) === 'upstream') return;
+      if ([directive.name, ...directive.args.map((arg) => arg.value)].some((value) => pattern.test(value))) {
+        found.push({ file, line: directive.line, directive: directive.name });
+      }
+    });
+  }
+  return found;
+}
+
+/**
+ * Puts `successor` beside `old` in each upstream that holds `old`: same port, same parameters (but not `down`).
+ * Places that the successor already holds stay as they are. Returns the files that changed.
+ */
+export function addBeside(files: NginxFiles, old: string, successor: string): Record<string, string> {
+  const added = requireAddress(successor, 'the successor of an upstream server');
+  const wanted = canonicalAddress(old);
+  const places = survey(files);
+  return applied(
+    files,
+    places.flatMap((place): Edit[] => {
+      if (place.server.address !== wanted) return [];
+      const taken = places.some(
+        (other) =>
+          sameUpstream(other.server, place.server) &&
+          other.server.address === added &&
+          other.server.port === place.server.port,
+      );
+      return taken ? [] : [insertAfter(place, statementFor(place, added))];
+    }),
+  );
+}
+
+/** Appends `down` to each place of the address that lacks it. Refuses (NC4004) when nothing else would serve. */
+export function markDown(files: NginxFiles, address: string): Record<string, string> {
+  const wanted = canonicalAddress(address);
+  const places = survey(files);
+  requireOthers(places, wanted, 'mark it down');
+  return applied(
+    files,
+    places.flatMap((place): Edit[] => {
+      if (place.server.address !== wanted || place.server.down) return [];
+      const end = lastWord(place.directive).end;
+      return [{ file: place.server.file, start: end, end, text: ' down' }];
+    }),
+  );
+}
+
+/** Takes `down` off each place of the address. */
+export function markUp(files: NginxFiles, address: string): Record<string, string> {
+  const wanted = canonicalAddress(address);
+  return applied(
+    files,
+    survey(files).flatMap((place): Edit[] =>
+      place.server.address !== wanted
+        ? []
+        : place.directive.args
+            .filter((word, index) => index > 0 && word.value === 'down')
+            .map((word) => {
+              const before = place.document.text.slice(0, word.start).replace(/[ \t]+$/, '').length;
+              return { file: place.server.file, start: before, end: word.end, text: '' };
+            }),
+    ),
+  );
+}
+
+/** Takes the address out of every upstream. Refuses (NC4004) when an upstream would be left without a server that serves. */
+export function removeAddress(
+  files: NginxFiles,
+  address: string,
+): { files: Record<string, string>; removed: RemovedLine[] } {
+  const wanted = canonicalAddress(address);
+  const places = survey(files);
+  requireOthers(places, wanted, 'take it out');
+  const removed: RemovedLine[] = [];
+  const edits: Edit[] = [];
+  places.forEach((place, index) => {
+    if (place.server.address !== wanted) return;
+    const { server, document, directive } = place;
+    const own = ownLine(document.text, directive);
+    const before = places[index - 1];
+    removed.push({
+      file: server.file,
+      context: server.context,
+      upstream: server.upstream,
+      statement: document.text.slice(directive.start, directive.end),
+      address: server.address,
+      ...(own ? { wholeLine: document.text.slice(own.start, own.contentEnd) } : {}),
+      ...(before && sameUpstream(before.server, server) ? { after: hostPort(before.server) } : {}),
+    });
+    const gap = /^[ \t]*/.exec(document.text.slice(directive.end))?.[0].length ?? 0;
+    edits.push(
+      own
+        ? { file: server.file, start: own.start, end: own.end, text: '' }
+        : { file: server.file, start: directive.start, end: directive.end + gap, text: '' },
+    );
+  });
+  return { files: applied(files, edits), removed };
+}
+
+/** Puts a removed line back where it was: behind the same neighbour, or first in its upstream. Nothing when the address is there. */
+export function restore(files: NginxFiles, line: RemovedLine): Record<string, string> {
+  const places = survey(files).filter(
+    (place) => place.server.file === line.file && sameUpstream(place.server, line),
+  );
+  if (places.some((place) => place.server.address === line.address)) return {};
+  const anchor = places.find((place) => hostPort(place.server) === line.after);
+  const first = places[0];
+  if (!first) {
+    throw new CodedError('NC4007', `${line.file} has no upstream ${line.upstream} with a server.`, [
+      line.wholeLine ?? line.statement,
+    ]);
+  }
+  const place = anchor ?? first;
+  const own = ownLine(place.document.text, place.directive);
+  const eol = lineEnd(place.document.text);
+  if (line.wholeLine === undefined || !own) {
+    return applied(files, [
+      anchor || line.after !== undefined
+        ? insertAfter(anchor ?? (places.at(-1) as Place), line.statement)
+        : {
+            file: line.file,
+            start: first.directive.start,
+            end: first.directive.start,
+            text: `${line.statement} `,
+          },
+    ]);
+  }
+  // An anchor that is gone means that someone else edited: the end of the upstream is the harmless place.
+  const target = anchor ?? (line.after === undefined ? undefined : (places.at(-1) as Place));
+  if (!target)
+    return applied(files, [
+      { file: line.file, start: own.start, end: own.start, text: line.wholeLine + eol },
+    ]);
+  const spot = ownLine(target.document.text, target.directive);
+  if (!spot) return applied(files, [insertAfter(target, line.statement)]);
+  const text = spot.end === spot.contentEnd ? eol + line.wholeLine : line.wholeLine + eol;
+  return applied(files, [{ file: line.file, start: spot.end, end: spot.end, text }]);
+}
+
+// --- places
+
+interface Place {
+  server: UpstreamServer;
+  directive: Directive;
+  document: Document;
+}
+
+interface Edit {
+  file: string;
+  start: number;
+  end: number;
+  text: string;
+}
+
+function survey(files: NginxFiles): Place[] {
+  const documents = new Map(Object.entries(files).map(([file, text]) => [file, parseNginx(text, file)]));
+  const contexts = contextsOf(documents);
+  const places: Place[] = [];
+  const definitions: { name: string; context: BlockContext; where: string }[] = [];
+  for (const [file, document] of documents) {
+    walk(document.body, (block, path) => {
+      if (block.name !== 'upstream' || !block.children || !block.args[0]) return;
+      const context: BlockContext = path.includes('http')
+        ? 'http'
+        : path.includes('stream')
+          ? 'stream'
+          : (contexts.get(file) ?? 'unknown');
+      const name = block.args[0].value;
+      definitions.push({ name, context, where: `${file}:${block.line}` });
+      for (const directive of block.children) {
+        const target = directive.name === 'server' ? directive.args[0] : undefined;
+        if (target)
+          places.push({ server: placeAt(file, context, name, directive, target), directive, document });
+      }
+    });
+  }
+  for (const [index, one] of definitions.entries()) {
+    const twin = definitions.slice(index + 1).find((other) => sameBlock(one, other));
+    if (twin) {
+      throw new CodedError(
+        'NC4002',
+        `Upstream "${one.name}" is defined in ${one.where} and in ${twin.where}.`,
+      );
+    }
+  }
+  return places;
+}
+
+/** `http` and `stream` have their own name spaces; a context that is not known may be either. */
+function sameBlock(
+  a: { name: string; context: BlockContext },
+  b: { name: string; context: BlockContext },
+): boolean {
+  return a.name === b.name && (a.context === b.context || a.context === 'unknown' || b.context === 'unknown');
+}
+
+function sameUpstream(
+  a: Pick<UpstreamServer, 'upstream' | 'context'>,
+  b: Pick<UpstreamServer, 'upstream' | 'context'>,
+) {
+  return a.upstream === b.upstream && a.context === b.context;
+}
+
+function placeAt(
+  file: string,
+  context: BlockContext,
+  upstream: string,
+  directive: Directive,
+  target: Word,
+): UpstreamServer {
+  const params = directive.args.slice(1).map((word) => word.value);
+  return {
+    file,
+    line: directive.line,
+    context,
+    upstream,
+    ...splitTarget(target.value),
+    params,
+    down: params.includes('down'),
+    backup: params.includes('backup'),
+  };
+}
+
+function splitTarget(value: string): { address: string; port?: number } {
+  if (value.startsWith('unix:')) return { address: value };
+  const match = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(value);
+  if (!match?.[1]) return { address: value };
+  return { address: canonicalAddress(match[1]), ...(match[2] ? { port: Number(match[2]) } : {}) };
+}
+
+function hostPort(server: UpstreamServer): string {
+  return server.port === undefined ? server.address : `${server.address}:${server.port}`;
+}
+
+/** nginx refuses an upstream without servers, and one whose servers are all `down` answers 502. */
+function requireOthers(places: readonly Place[], address: string, verb: string): void {
+  for (const { server } of places) {
+    if (server.address !== address) continue;
+    const others = places.filter(
+      (other) => sameUpstream(other.server, server) && other.server.address !== address && !other.server.down,
+    );
+    if (others.length === 0) {
+      throw new CodedError(
+        'NC4004',
+        `${server.file}:${server.line}: ${address} is the last server of upstream "${server.upstream}"; cannot ${verb}.`,
+      );
+    }
+  }
+}
+
+// --- edits
+
+const lastWord = (directive: Directive): Word => directive.args.at(-1) as Word;
+const lineEnd = (text: string): string => /\r?\n/.exec(text)?.[0] ?? '\n';
+
+/** The old statement with the other address in it and without `down`; spacing, quotes and parameters stay. */
+function statementFor(place: Place, address: string): string {
+  const { directive, document } = place;
+  const target = directive.args[0] as Word;
+  const raw = document.text.slice(target.start, target.end);
+  const host = address.includes(':') ? `[${address}]` : address;
+  const value = place.server.port === undefined ? host : `${host}:${place.server.port}`;
+  const quote = raw.startsWith('"') || raw.startsWith("'") ? raw.charAt(0) : '';
+  let tail = '';
+  let from = target.end;
+  for (const word of directive.args.slice(1)) {
+    if (word.value !== 'down') tail += document.text.slice(from, word.end);
+    from = word.end;
+  }
+  tail += document.text.slice(from, directive.end);
+  return document.text.slice(directive.start, target.start) + quote + value + quote + tail;
+}
+
+/** The lines that a statement has for itself: only blanks before it and only blanks or a comment behind it. */
+function ownLine(
+  text: string,
+  directive: Directive,
+): { start: number; contentEnd: number; end: number; indent: string } | undefined {
+  const start = text.lastIndexOf('\n', directive.start - 1) + 1;
+  const indent = text.slice(start, directive.start);
+  const newline = text.indexOf('\n', directive.end);
+  const stop = newline < 0 ? text.length : newline;
+  const contentEnd = text.charAt(stop - 1) === '\r' ? stop - 1 : stop;
+  if (!/^[ \t]*$/.test(indent) || !/^[ \t]*(#.*)?$/.test(text.slice(directive.end, contentEnd)))
+    return undefined;
+  return { start, contentEnd, end: newline < 0 ? text.length : newline + 1, indent };
+}
+
+function insertAfter(place: Place, statement: string): Edit {
+  const { document, directive, server } = place;
+  const own = ownLine(document.text, directive);
+  if (!own) return { file: server.file, start: directive.end, end: directive.end, text: ` ${statement}` };
+  const eol = lineEnd(document.text);
+  const text = own.end === own.contentEnd ? eol + own.indent + statement : own.indent + statement + eol;
+  return { file: server.file, start: own.end, end: own.end, text };
+}
+
+/** Applies edits from the back of each file; returns only the files that differ. */
+function applied(files: NginxFiles, edits: readonly Edit[]): Record<string, string> {
+  const changed: Record<string, string> = {};
+  const ordered = edits.map((edit, order) => ({ edit, order }));
+  ordered.sort((a, b) => b.edit.start - a.edit.start || b.order - a.order);
+  for (const { edit } of ordered) {
+    const text = changed[edit.file] ?? files[edit.file] ?? '';
+    changed[edit.file] = text.slice(0, edit.start) + edit.text + text.slice(edit.end);
+  }
+  return Object.fromEntries(Object.entries(changed).filter(([file, text]) => files[file] !== text));
+}

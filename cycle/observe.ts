@@ -1,0 +1,251 @@
+/** Reads the parts of the world that a step asked for, over the context's clients. Reads only. */
+import { observeEtcd } from './cluster/etcd/members.ts';
+import { observeKube, nodeByName } from './cluster/kubernetes/observe.ts';
+import { readLock } from './cluster/kubernetes/lease.ts';
+import { parseClusterYml, type RkeNode } from './cluster/rke/cluster-yml.ts';
+import { mustReadAtTip, waitMs, type Context } from './context.ts';
+import { connectionsTo, type ProxyObservation } from './edge/nginx/proxy.ts';
+import { ingressAddresses } from './edge/gitops/values.ts';
+import { observeSync } from './edge/gitops/observe-sync.ts';
+import { factsFromAnnotations } from './facts.ts';
+import { addressOf, vmOf, type Answer, type Intent, type ProxySeen, type World } from './observed.ts';
+import { setsOf } from './plan/dns-records.ts';
+import { pinnedKeys } from './plan/known-hosts.ts';
+import { askProbe, nodeProbeRequest, proxyProbeRequest } from './probe.ts';
+import { describe } from './step.ts';
+import { nodeProbe, proxyProbe } from './steps/update-ingress.ts';
+
+/** Whom the observation is about; `logins` says which SSH logins are worth trying. */
+export interface Focus {
+  leaving?: string | undefined;
+  staying?: string | undefined;
+  logins: 'staying' | 'all' | 'none';
+}
+
+/** One read of one far side. Longer than any healthy answer, short enough that the poll goes on. */
+const READ_MS = 20_000;
+const LOGIN_MS = 10_000;
+/** A login is trusted for this long, unless a fresh observation is asked for. */
+const LOGIN_FRESH_MS = 5_000;
+
+export async function observe<K extends keyof World>(
+  ctx: Context,
+  keys: readonly K[],
+  focus: Focus,
+  signal: AbortSignal,
+  fresh = false,
+): Promise<Pick<World, K>> {
+  const wants = new Set<keyof World>(keys);
+  const wait = waitMs(READ_MS, signal);
+  const needs = (...any: (keyof World)[]) => any.some((key) => wants.has(key));
+  if (fresh) ctx.logins.clear();
+
+  const [lock, host, vmRead, intent, knownHosts, kube, etcd, proxies, ingress] = await Promise.all([
+    readLockOf(ctx, signal),
+    needs('host') ? ctx.bridge.read('host.read', {}, wait) : undefined,
+    needs('vms', 'jobs', 'ssh', 'probes', 'dns', 'intent')
+      ? ctx.bridge.read('vm.read', { cluster: ctx.config.cluster }, wait)
+      : undefined,
+    needs('intent', 'ssh', 'apiservers', 'proxies', 'probes') ? readIntent(ctx, signal) : undefined,
+    needs('knownHosts', 'ssh') ? readKnownHosts(ctx, signal) : undefined,
+    needs('kube')
+      ? ctx.cluster.kube().then((api) => observeKube(api, { wait, nowMs: ctx.ports.clock.now() }))
+      : undefined,
+    needs('etcd')
+      ? ctx.cluster
+          .etcd()
+          .then((target) => observeEtcd(ctx.ports.http, target, { wait, nowMs: ctx.ports.clock.now() }))
+      : undefined,
+    needs('proxies') ? Promise.all(ctx.proxies.map((proxy) => proxy.observe(wait))) : [],
+    needs('ingress') ? readIngress(ctx, signal) : undefined,
+  ]);
+  const facts = factsFromAnnotations(lock?.annotations ?? {});
+  const known = { facts, vms: vmRead?.vms ?? [], intent: intent ?? EMPTY_INTENT };
+  const address = (name: string | undefined) =>
+    name === undefined ? undefined : addressOf(known, ctx.config.cluster, name);
+  const names = [focus.leaving, focus.staying].filter((name) => name !== undefined);
+
+  const [ssh, apiservers, dns, probes, readyInARow] = await Promise.all([
+    needs('ssh') ? logIns(ctx, focus, known.intent, knownHosts ?? '', address, signal) : {},
+    needs('apiservers') ? askApiservers(ctx, known.intent, signal) : {},
+    needs('dns') && ctx.dns !== undefined ? ctx.dns.read(setsOf(ctx.config, names), wait) : [],
+    needs('probes') ? askProbes(ctx, address(focus.staying), signal) : {},
+    needs('readyInARow') && kube !== undefined ? countReady(ctx, focus.staying, signal) : {},
+  ]);
+
+  const world: Partial<World> = {
+    nowMs: ctx.ports.clock.now(),
+    lock,
+    facts,
+    ...(host === undefined ? {} : { host }),
+    vms: known.vms,
+    jobs: vmRead?.jobs ?? [],
+    intent: known.intent,
+    knownHosts: knownHosts ?? '',
+    ...(kube === undefined ? {} : { kube }),
+    readyInARow,
+    ...(etcd === undefined ? {} : { etcd }),
+    apiservers,
+    ssh,
+    proxies: proxies.map((seen: ProxyObservation): ProxySeen => {
+      const connections = Object.fromEntries(
+        names
+          .map(address)
+          .filter((found) => found !== undefined)
+          .map((found) => [found, connectionsTo(seen, found)]),
+      );
+      return { name: seen.name, files: seen.files, workers: seen.workers, connections };
+    }),
+    ingress,
+    dns,
+    probes,
+    ...(needs('state') ? { state: await ctx.cluster.state() } : {}),
+  };
+  return Object.fromEntries(keys.map((key) => [key, world[key]])) as Pick<World, K>;
+}
+
+const EMPTY_INTENT: Intent = {
+  commit: '',
+  text: '',
+  yml: { nodes: [], sans: [], drainOnUpgrade: false, problems: [] },
+};
+
+export async function readLockOf(ctx: Context, signal: AbortSignal) {
+  return readLock(await ctx.cluster.kube(), ctx.config.cluster, waitMs(READ_MS, signal));
+}
+
+export async function readIntent(ctx: Context, signal: AbortSignal): Promise<Intent> {
+  const { commit, text } = await mustReadAtTip(ctx.repo, ctx.config.rke.config, waitMs(READ_MS, signal));
+  return { commit, text, yml: parseClusterYml(text) };
+}
+
+/** A repository without known_hosts pins nothing yet. */
+export async function readKnownHosts(ctx: Context, signal: AbortSignal): Promise<string> {
+  const wait = waitMs(READ_MS, signal);
+  return (await ctx.repo.read(await ctx.repo.tip(wait), ctx.config.ssh.knownHosts, wait)) ?? '';
+}
+
+async function readIngress(ctx: Context, signal: AbortSignal): Promise<World['ingress']> {
+  const { ingress } = ctx.config;
+  if (ingress === undefined || ctx.gitops === undefined) return undefined;
+  const { commit, text } = await mustReadAtTip(ctx.gitops, ingress.file, waitMs(READ_MS, signal));
+  const addresses = ingressAddresses(text, ingress.path);
+  const notSynced = await observeSync(ctx, commit, signal);
+  return { commit, text, addresses, notSynced };
+}
+
+/** rke's own way in, with more care: the pinned host key, the entry's user and port, the one key. */
+async function logIns(
+  ctx: Context,
+  focus: Focus,
+  intent: Intent,
+  knownHosts: string,
+  address: (name: string | undefined) => string | undefined,
+  signal: AbortSignal,
+): Promise<World['ssh']> {
+  if (focus.logins === 'none') return {};
+  const staying = address(focus.staying);
+  const targets = new Map<string, RkeNode | undefined>();
+  if (staying !== undefined) targets.set(staying, undefined);
+  if (focus.logins === 'all') for (const node of intent.yml.nodes) targets.set(node.address, node);
+  const like =
+    intent.yml.nodes.find((node) => node.address === address(focus.leaving)) ?? intent.yml.nodes[0];
+  const answers = await Promise.all(
+    [...targets].map(
+      async ([host, entry]) => [host, await logIn(ctx, host, entry ?? like, knownHosts, signal)] as const,
+    ),
+  );
+  return Object.fromEntries(answers);
+}
+
+async function logIn(
+  ctx: Context,
+  host: string,
+  entry: RkeNode | undefined,
+  knownHosts: string,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const now = ctx.ports.clock.now();
+  const recent = ctx.logins.get(host);
+  if (recent !== undefined && recent.answer === 'ok' && now - recent.atMs < LOGIN_FRESH_MS) return 'ok';
+  const port = Number(entry?.port ?? '22');
+  const hostKeys = pinnedKeys(knownHosts, host, port);
+  if (hostKeys.length === 0) return `known_hosts has no key for ${host} port ${port}`;
+  let answer: Answer;
+  try {
+    const target = { host, port, user: entry?.user ?? 'root', privateKey: ctx.nodesKey.reveal(), hostKeys };
+    const result = await ctx.ports.ssh({ target, command: 'true', deadlineMs: LOGIN_MS, signal });
+    answer = result.exitCode === 0 ? 'ok' : `\`true\` ended with ${result.exitCode ?? 'a signal'}`;
+  } catch (error) {
+    answer = describe(error);
+  }
+  ctx.logins.set(host, { answer, atMs: now });
+  return answer;
+}
+
+async function askApiservers(
+  ctx: Context,
+  intent: Intent,
+  signal: AbortSignal,
+): Promise<World['apiservers']> {
+  const api = await ctx.cluster.kube();
+  const port = api.servers[0] === undefined ? '6443' : new URL(api.servers[0]).port || '443';
+  const answers = await Promise.all(
+    intent.yml.nodes
+      .filter((node) => node.roles.includes('controlplane'))
+      .map(async ({ address }) => {
+        const result = await api.text('/readyz', waitMs(LOGIN_MS, signal), `https://${address}:${port}`);
+        return [address, result.ok ? 'ok' : `${result.status} ${result.reason} ${result.message}`] as const;
+      }),
+  );
+  return Object.fromEntries(answers);
+}
+
+async function askProbes(
+  ctx: Context,
+  staying: string | undefined,
+  signal: AbortSignal,
+): Promise<World['probes']> {
+  const asked: Promise<readonly [string, Answer]>[] = [];
+  const { ingress, proxies } = ctx.config;
+  if (ingress?.probe !== undefined && staying !== undefined) {
+    const request = nodeProbeRequest(ingress.probe, staying);
+    asked.push(
+      askProbe(ctx.ports.http, request, signal).then((answer) => [nodeProbe(staying), answer] as const),
+    );
+  }
+  for (const proxy of proxies) {
+    if (proxy.probe === undefined) continue;
+    const request = proxyProbeRequest(proxy.probe, proxy.host);
+    asked.push(
+      askProbe(ctx.ports.http, request, signal).then((answer) => [proxyProbe(proxy.name), answer] as const),
+    );
+  }
+  return Object.fromEntries(await Promise.all(asked));
+}
+
+/** Looks several times in a row, and stops at the first that does not find the node Ready. */
+async function countReady(
+  ctx: Context,
+  name: string | undefined,
+  signal: AbortSignal,
+): Promise<World['readyInARow']> {
+  if (name === undefined) return {};
+  const api = await ctx.cluster.kube();
+  for (let seen = 0; seen < ctx.config.kubernetes.readyInARow; seen += 1) {
+    if (seen > 0) await ctx.ports.clock.sleep(ctx.config.pace.pollMs, signal);
+    const now = await observeKube(api, {
+      wait: waitMs(READ_MS, signal),
+      nowMs: ctx.ports.clock.now(),
+      parts: ['nodes'],
+    });
+    if (nodeByName(now, name)?.ready !== true) return { [name]: seen };
+  }
+  return { [name]: ctx.config.kubernetes.readyInARow };
+}
+
+/** The VM of a node, read now. */
+export async function readVm(ctx: Context, node: string, signal: AbortSignal) {
+  const { vms } = await ctx.bridge.read('vm.read', { cluster: ctx.config.cluster }, waitMs(READ_MS, signal));
+  return vmOf({ vms }, ctx.config.cluster, node);
+}

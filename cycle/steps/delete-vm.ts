@@ -1,0 +1,167 @@
+/** DeleteVm: the VM of the node that has left is off and set aside; the cycle's facts are cleared. */
+import { upstreamServers } from '../edge/nginx/upstreams.ts';
+import type { Config } from '../config/schema.ts';
+import { NO_FACTS, type Facts } from '../facts.ts';
+import { addressOf, kubeNode, vmOf, type Slice } from '../observed.ts';
+import { membersOn, type Swap } from '../edge/dns/zone.ts';
+import { aliasSet, fullName, nodeRecord } from '../plan/dns-records.ts';
+import { refuse, type Action, type Plan } from '../step.ts';
+import { REPLACES_LABEL, withNode } from './rke-add-node.ts';
+import { whyNodeStays } from './rke-remove-role.ts';
+
+export type DeleteVmWorld = Slice<
+  | 'nowMs'
+  | 'facts'
+  | 'lock'
+  | 'vms'
+  | 'jobs'
+  | 'intent'
+  | 'state'
+  | 'kube'
+  | 'etcd'
+  | 'proxies'
+  | 'ingress'
+  | 'dns'
+>;
+
+export interface DeleteVmInput {
+  leaving: string;
+  staying: string;
+  mode: 'delete' | 'stop';
+}
+
+export interface DeleteVmActs {
+  stopVm(id: string, signal: AbortSignal): Promise<void>;
+  /** Sets the VM aside. */
+  deleteVm(id: string, signal: AbortSignal): Promise<void>;
+  changeDns(change: Swap, signal: AbortSignal): Promise<void>;
+  label(node: string, labels: Record<string, string | null>, signal: AbortSignal): Promise<void>;
+  writeFacts(change: Partial<Facts> | 'clear', signal: AbortSignal): Promise<void>;
+}
+
+export function planDeleteVm<W extends DeleteVmWorld>(
+  config: Config,
+  input: DeleteVmInput,
+  acts: DeleteVmActs,
+  world: W,
+): Plan<W> {
+  const { leaving, staying } = input;
+  const settleMs = config.pace.settleSeconds * 1000;
+  const vm = vmOf(world, config.cluster, leaving);
+  if (input.mode === 'stop') {
+    if (vm === undefined)
+      return refuse(
+        'NC1217',
+        `No VM of this cluster says that it is ${leaving}.`,
+        world.vms.map((v) => `${v.name}: ${v.marker?.node ?? 'no marker'}`),
+      );
+    if (vm.state === 'off') return [];
+    const stop: Action<W> = {
+      id: `vm.stop ${leaving}`,
+      reason: `${leaving} is dead to the cluster, but its VM is ${vm.state}: it must not come back while it is replaced`,
+      irreversible: true,
+      apply: (signal) => acts.stopVm(vm.id, signal),
+      done: (o) => vmOf(o, config.cluster, leaving)?.state === 'off',
+      settleMs,
+      predict: (o) => ({
+        ...o,
+        vms: o.vms.map((v) => (v.id === vm.id ? { ...v, state: 'off' as const } : v)),
+      }),
+    };
+    return [stop];
+  }
+
+  const address = addressOf(world, config.cluster, leaving);
+  const reference = whatRefersTo(config, world, leaving, address);
+  if (reference !== undefined)
+    return refuse('NC1222', `The VM of ${leaving} stays: ${reference}.`, [`address ${address ?? 'unknown'}`]);
+
+  const actions: Action<W>[] = [];
+  const record = nodeRecord(config, world.dns, leaving);
+  if (record !== undefined) {
+    const { data, ttl, ...set } = record;
+    actions.push({
+      id: `dns.forget ${leaving}`,
+      reason: `${record.name} names a node that is gone`,
+      apply: (signal) => acts.changeDns({ ...set, expect: data, add: [], remove: data, ttl }, signal),
+      done: (o) => nodeRecord(config, o.dns, leaving) === undefined,
+      settleMs,
+      predict: (o) => ({
+        ...o,
+        dns: o.dns.map((server) => ({
+          ...server,
+          records: server.records.filter((r) => r.name.toLowerCase() !== set.name),
+        })),
+      }),
+    });
+  }
+  if (vm !== undefined) {
+    actions.push({
+      id: `vm.delete ${leaving}`,
+      reason: `nothing refers to ${leaving} any more; its VM ${vm.id} is set aside and purged later`,
+      irreversible: true,
+      apply: (signal) => acts.deleteVm(vm.id, signal),
+      done: (o) => vmOf(o, config.cluster, leaving) === undefined,
+      settleMs,
+      predict: (o) => ({
+        ...o,
+        vms: o.vms.map((v) => (v.id === vm.id ? { ...v, setAside: true, state: 'off' as const } : v)),
+      }),
+    });
+  }
+  if (kubeNode(world, staying)?.labels[REPLACES_LABEL] !== undefined) {
+    actions.push({
+      id: `label.clear ${staying}`,
+      reason: 'the replacement is complete',
+      apply: (signal) => acts.label(staying, { [REPLACES_LABEL]: null }, signal),
+      done: (o) => kubeNode(o, staying)?.labels[REPLACES_LABEL] === undefined,
+      settleMs,
+      predict: (o) =>
+        withNode(o, staying, (node) => {
+          const labels = { ...node.labels };
+          delete labels[REPLACES_LABEL];
+          return { ...node, labels };
+        }),
+    });
+  }
+  if (world.facts.old !== undefined) {
+    actions.push({
+      id: 'facts.clear',
+      reason: `the cycle of ${world.facts.old.name} is finished`,
+      apply: (signal) => acts.writeFacts('clear', signal),
+      done: (o) => o.facts.old === undefined,
+      settleMs,
+      predict: (o) => ({ ...o, facts: NO_FACTS }),
+    });
+  }
+  return actions;
+}
+
+/** The first thing that still refers to a node, in words. */
+export function whatRefersTo(
+  config: Config,
+  world: Slice<'intent' | 'state' | 'kube' | 'etcd' | 'proxies' | 'ingress' | 'dns'>,
+  name: string,
+  address: string | undefined,
+): string | undefined {
+  const inCluster = whyNodeStays(world, name, address);
+  if (inCluster !== undefined) return inCluster;
+  if (address !== undefined) {
+    for (const proxy of world.proxies) {
+      const server = upstreamServers(proxy.files).find((candidate) => candidate.address === address);
+      if (server !== undefined)
+        return `the upstream ${server.upstream} of ${proxy.name} names it (${server.file}:${server.line})`;
+    }
+    if (world.ingress?.addresses.includes(address) === true) return `the ingress values name ${address}`;
+  }
+  for (const alias of config.dns?.aliases ?? []) {
+    for (const server of world.dns) {
+      const members = membersOn(server, aliasSet(config, alias));
+      const named = members.find(
+        (data) => data === address || data === fullName(name, config.dns?.zone ?? ''),
+      );
+      if (named !== undefined) return `the alias ${alias.name} on ${server.server} has ${named}`;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,335 @@
+/**
+ * PlanCycle: which node is due, who succeeds it, and whether the whole way can be gone; then the lock and the
+ * facts of the cycle. An unfinished cycle is continued with the same pair.
+ */
+import { judgeLock } from '../cluster/kubernetes/lease.ts';
+import type { Config } from '../config/schema.ts';
+import { windowOpen } from '../config/window.ts';
+import { factsToAnnotations, pairOf, type Direction, type Facts, NO_FACTS } from '../facts.ts';
+import { entryOf, kubeNode, vmAddress, vmOf, type World } from '../observed.ts';
+import { firstFree } from '../plan/addresses.ts';
+import { judgeAges, type Because, type DueNode } from '../plan/due.ts';
+import { judgeWholePath } from '../plan/etcd-path.ts';
+import { interruptions } from '../plan/interruptions.ts';
+import { nextName } from '../plan/names.ts';
+import { preflight } from '../plan/preflight.ts';
+import { isRefusal, refuse, type Action, type Plan, type Refusal } from '../step.ts';
+import { foreseePath, type Path } from '../plan/path.ts';
+import { REPLACES_LABEL } from './rke-add-node.ts';
+
+/** PlanCycle also looks at what only it needs. */
+export interface PlanWorld extends World {
+  /** Names and addresses that the last 1,000 commits of cluster.yml held. */
+  history: { names: ReadonlySet<string>; addresses: ReadonlySet<string> };
+  /** The service says that the lock's holder has ended. */
+  holderEnded: boolean;
+}
+
+export interface PlanInput {
+  /** A name, or undefined for the oldest that is due. */
+  node: string | undefined;
+  because: Because;
+  direction: Direction;
+  /** Queued by a schedule and not by a person: it never turns a cycle round. */
+  scheduled: boolean;
+  /** This run, as the lock names it. */
+  me: string;
+}
+
+export interface PlanActs {
+  takeLock(world: PlanWorld, annotations: Record<string, string | null>, signal: AbortSignal): Promise<void>;
+  writeAllFacts(facts: Facts, signal: AbortSignal): Promise<void>;
+}
+
+export type Decision =
+  | {
+      kind: 'cycle';
+      facts: Facts;
+      resumed: boolean;
+      leaving: string;
+      staying: string;
+      dead: boolean;
+      path: Path;
+      reason: string;
+    }
+  | { kind: 'nothing'; reason: string }
+  | Refusal;
+
+/** Pure: what this run is to do. */
+export function decide(config: Config, input: PlanInput, world: PlanWorld): Decision {
+  const lock = judgeLock(
+    world.lock,
+    input.me,
+    world.nowMs,
+    config.lock.limitDays * 86_400_000,
+    world.holderEnded,
+  );
+  if (typeof lock === 'object')
+    return { kind: 'nothing', reason: `another run is in progress: ${lock.heldBy}` };
+
+  const unfinished = unfinishedFacts(config, world);
+  if (unfinished !== undefined) return continueCycle(config, input, world, unfinished);
+  if (input.direction === 'back')
+    return refuse('NC1226', `No cycle of ${config.cluster} is unfinished, so none can be taken back.`);
+  return beginCycle(config, input, world);
+}
+
+function beginCycle(config: Config, input: PlanInput, world: PlanWorld): Decision {
+  const chosen = choose(config, input, world);
+  if (isRefusal(chosen) || 'kind' in chosen) return chosen;
+  const { node, vm, reason = 'it was named when the run was queued' } = chosen;
+  const dead = isDead(config, world, node.name);
+  const entry = entryOf(world, node.name, node.internalIp);
+  if (entry === undefined) {
+    return refuse('NC1219', `The node ${node.name} has no entry of its own in cluster.yml.`, [
+      `InternalIP ${node.internalIp ?? 'none'}`,
+    ]);
+  }
+  if (vm === undefined || !vm.adopted) return notAdopted(config, world, node.name, entry.address);
+  const successor = nameSuccessor(config, world, entry.roles);
+  if (isRefusal(successor)) return successor;
+  const facts: Facts = {
+    ...NO_FACTS,
+    old: { name: node.name, address: entry.address, vmId: vm.id, mac: vm.mac, roles: entry.roles },
+    successor,
+    reason,
+    startedAtMs: world.nowMs,
+    foreignCordon: node.unschedulable,
+  };
+  return judged(config, { ...world, facts }, { facts, resumed: false, reason, dead });
+}
+
+function continueCycle(config: Config, input: PlanInput, world: PlanWorld, unfinished: Facts): Decision {
+  const old = unfinished.old?.name ?? '';
+  if (input.node !== undefined && input.node !== old) {
+    return refuse('NC1213', `The cycle of ${old} is unfinished; ${input.node} has to wait for its end.`, [
+      `successor: ${unfinished.successor?.name ?? ''}`,
+    ]);
+  }
+  if (input.direction === 'back' && unfinished.roleRemoved === true) {
+    return refuse('NC1220', `${old} has lost a role already, so the cycle only goes forward.`, [
+      `roles at the start: ${unfinished.old?.roles.join(', ') ?? ''}`,
+    ]);
+  }
+  const direction = input.scheduled ? unfinished.direction : input.direction;
+  const facts = { ...unfinished, direction };
+  const reason = `${direction === 'back' ? 'taking back' : 'continuing'} the cycle of ${old}: ${unfinished.reason ?? 'no reason was recorded'}`;
+  return judged(
+    config,
+    { ...world, facts },
+    { facts, resumed: true, reason, dead: isDead(config, world, old) },
+  );
+}
+
+/** The path is followed to its end before anything is touched. */
+function judged(
+  config: Config,
+  world: PlanWorld,
+  cycle: { facts: Facts; resumed: boolean; reason: string; dead: boolean },
+): Decision {
+  const pair = pairOf(cycle.facts);
+  if (pair === undefined) return refuse('NC1219', 'The facts of the cycle name no pair.');
+  const dead = cycle.dead && cycle.facts.direction === 'forward';
+  if (!cycle.resumed) {
+    const objection =
+      preflight(config, world, { leaving: pair.leaving, dead }) ??
+      (cycle.facts.old?.roles.includes('etcd') === true
+        ? judgeWholePath(world, config, pair.leaving, dead)
+        : undefined) ??
+      capacity(config, world) ??
+      interruptions(config, world, pair.leaving);
+    if (objection !== undefined) return objection;
+  }
+  const path = foreseePath(config, { ...pair, dead }, world);
+  if (path.refusal !== undefined) {
+    const { leg, refusal } = path.refusal;
+    return { ...refusal, evidence: [`found in advance, in ${leg}`, ...refusal.evidence] };
+  }
+  return { kind: 'cycle', ...cycle, ...pair, dead, path };
+}
+
+function choose(
+  config: Config,
+  input: PlanInput,
+  world: PlanWorld,
+): DueNode | { kind: 'nothing'; reason: string } | Refusal {
+  const nodes = judgeAges(config, world, input.because);
+  if (input.node !== undefined) {
+    const named = nodes.find(({ node }) => node.name === input.node);
+    if (named === undefined)
+      return refuse(
+        'NC1210',
+        `There is no node ${input.node}.`,
+        nodes.map(({ node }) => node.name),
+      );
+    if (named.node.holdReason !== undefined)
+      return refuse('NC1211', `${input.node} is held: ${named.node.holdReason}.`);
+    return { ...named, reason: 'it was named when the run was queued' };
+  }
+  if (config.window !== undefined && !windowOpen(config.window, world.nowMs)) {
+    return {
+      kind: 'nothing',
+      reason: `the window is closed (${config.window.days.join(', ')} ${config.window.from} to ${config.window.to} ${config.window.timeZone})`,
+    };
+  }
+  const due = nodes.filter(({ reason }) => reason !== undefined);
+  const free = due.find(({ node }) => node.holdReason === undefined);
+  if (free !== undefined) return free;
+  if (due.length > 0)
+    return {
+      kind: 'nothing',
+      reason: `every node that is due is held: ${due.map(({ node }) => `${node.name} (${node.holdReason})`).join(', ')}`,
+    };
+  const oldest = nodes[0];
+  return {
+    kind: 'nothing',
+    reason:
+      oldest === undefined
+        ? 'the cluster has no nodes'
+        : `the oldest node, ${oldest.node.name}, is ${oldest.ageDays.toFixed(1)} days old`,
+  };
+}
+
+/** The facts of a cycle that has not ended: from the Lease, else from what marker and label still say. */
+export function unfinishedFacts(config: Config, world: World): Facts | undefined {
+  if (world.facts.old !== undefined && world.facts.successor !== undefined) return world.facts;
+  for (const vm of world.vms) {
+    const { marker } = vm;
+    if (marker?.cluster !== config.cluster || marker.replaces === undefined || vm.setAside) continue;
+    const old = vmOf(world, config.cluster, marker.replaces);
+    const entry = entryOf(world, marker.replaces);
+    if (old === undefined && entry === undefined && kubeNode(world, marker.replaces) === undefined) continue;
+    const address = entry?.address ?? vmAddress(old);
+    if (address === undefined) continue;
+    return {
+      ...NO_FACTS,
+      old: { name: marker.replaces, address, vmId: old?.id, mac: old?.mac, roles: entry?.roles ?? [] },
+      successor: { name: marker.node, address: marker.address },
+      reason: `the marker of ${marker.node} (or its label ${REPLACES_LABEL}) says that it replaces ${marker.replaces}`,
+      startedAtMs: Date.parse(marker.createdAt),
+    };
+  }
+  return undefined;
+}
+
+/** NotReady for long enough, and silent to SSH: both, or it is only ill. */
+export function isDead(config: Config, world: World, name: string): boolean {
+  const node = kubeNode(world, name);
+  if (node === undefined || node.ready) return false;
+  const silentMs = world.nowMs - (node.lastHeartbeatMs ?? 0);
+  const address = entryOf(world, name, node.internalIp)?.address;
+  return (
+    silentMs > config.pace.deadAfterSeconds * 1000 && address !== undefined && world.ssh[address] !== 'ok'
+  );
+}
+
+function nameSuccessor(
+  config: Config,
+  world: PlanWorld,
+  roles: readonly ('controlplane' | 'etcd' | 'worker')[],
+): Refusal | { name: string; address?: string } {
+  const used = new Set<string>(world.history.names);
+  const held = new Set<string>(world.history.addresses);
+  for (const vm of world.vms) {
+    used.add(vm.name);
+    if (vm.marker !== undefined) used.add(vm.marker.node);
+    for (const address of [...vm.addresses, vm.marker?.address]) if (address !== undefined) held.add(address);
+  }
+  for (const node of world.kube.nodes) {
+    used.add(node.name);
+    for (const { address } of node.addresses) held.add(address);
+  }
+  for (const entry of world.intent.yml.nodes) {
+    used.add(entry.hostnameOverride ?? entry.address);
+    for (const address of [entry.address, entry.internalAddress])
+      if (address !== undefined) held.add(address);
+  }
+  for (const member of world.etcd.members) held.add(member.address);
+  for (const server of world.dns)
+    for (const record of server.records) {
+      held.add(record.data);
+      used.add(record.name.split('.')[0] ?? '');
+    }
+  for (const host of world.knownHosts.matchAll(/^\[?([0-9.]+)\]?/gm)) held.add(host[1] ?? '');
+  for (const proxy of config.proxies) held.add(proxy.host);
+
+  const name = nextName(config.names.pattern, config.cluster, roles, used);
+  if (name === undefined)
+    return refuse('NC1215', `Every name of the pattern ${config.names.pattern} is or was in use.`);
+  if (config.addresses.source !== 'static') return { name };
+  const address = firstFree(config.addresses.ranges, held);
+  if (address === undefined)
+    return refuse('NC1215', `Every address of ${config.addresses.ranges.join(', ')} is or was in use.`);
+  return { name, address };
+}
+
+function capacity(config: Config, world: World): Refusal | undefined {
+  const running = world.vms.filter(
+    (vm) => vm.state === 'running' && !vm.setAside && vm.marker !== undefined,
+  ).length;
+  const policy = world.host.clientPolicy;
+  if (running + 1 > policy.maxRunningVms) {
+    return refuse(
+      'NC1218',
+      `One VM more would be ${running + 1}; the bridge allows this client ${policy.maxRunningVms}.`,
+      ['bridge.yaml: maxRunningVms'],
+    );
+  }
+  if (policy.budgetsLeft.creations < 1 || policy.budgetsLeft.deletions < 1) {
+    return refuse('NC1218', "Today's budget of the bridge is spent.", [
+      `creations left: ${policy.budgetsLeft.creations}`,
+      `deletions left: ${policy.budgetsLeft.deletions}`,
+    ]);
+  }
+  if (!policy.images.includes(config.vm.image)) {
+    return refuse('NC1218', `The bridge does not allow the image ${config.vm.image}.`, [
+      `allowed: ${policy.images.join(', ')}`,
+    ]);
+  }
+  return undefined;
+}
+
+function notAdopted(config: Config, world: World, node: string, address: string): Refusal {
+  const vm = world.vms.find((candidate) => candidate.addresses.includes(address) || candidate.name === node);
+  const command =
+    vm === undefined
+      ? `no VM of the host has the address ${address} or the name ${node}`
+      : `on the host: adopt --cluster ${config.cluster} --node ${node} ${vm.id}`;
+  return refuse('NC1216', `The bridge does not know the VM of ${node}.`, [command]);
+}
+
+export function planPlanCycle<W extends PlanWorld>(
+  config: Config,
+  input: PlanInput,
+  acts: PlanActs,
+  world: W,
+): Plan<W> {
+  const decision = decide(config, input, world);
+  if (decision.kind === 'refusal') return decision;
+  if (decision.kind === 'nothing') return [];
+  const actions: Action<W>[] = [];
+  const annotations = factsToAnnotations(decision.facts);
+  const written = (o: W) =>
+    Object.entries(annotations).every(([key, value]) => (o.lock?.annotations[key] ?? null) === value);
+  if (world.lock?.holder !== input.me) {
+    actions.push({
+      id: 'lock.take',
+      reason: `one run at a time works on ${config.cluster}`,
+      apply: (signal) => acts.takeLock(world, annotations, signal),
+      done: (o) => o.lock?.holder === input.me,
+      settleMs: config.pace.settleSeconds * 1000,
+      predict: (o) => o,
+    });
+  }
+  if (!written(world)) {
+    actions.push({
+      id: 'facts.write',
+      reason: `the pair ${decision.leaving}, ${decision.staying} and the direction ${decision.facts.direction} outlive this run`,
+      apply: (signal) => acts.writeAllFacts(decision.facts, signal),
+      done: written,
+      settleMs: config.pace.settleSeconds * 1000,
+      predict: (o) => o,
+    });
+  }
+  return actions;
+}

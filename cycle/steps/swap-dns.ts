@@ -1,0 +1,230 @@
+/** SwapDns: the aliases name the node that stays, and no resolver can still hold the one that leaves. */
+import { CodedError } from '../../ports/errors.ts';
+import type { Config } from '../config/schema.ts';
+import { aliasNeeds, disagreeing, ttlOf } from '../edge/dns/alias.ts';
+import { membersAfter, membersOn, type ServerView, type Swap } from '../edge/dns/zone.ts';
+import type { Facts } from '../facts.ts';
+import { addressOf, type Slice } from '../observed.ts';
+import { aliasData, aliasSet, fullName, nodeRecord, type Alias } from '../plan/dns-records.ts';
+import { refuse, type Action, type Plan } from '../step.ts';
+
+export type SwapDnsWorld = Slice<'nowMs' | 'facts' | 'lock' | 'vms' | 'intent' | 'dns'>;
+
+export interface SwapDnsInput {
+  leaving: string;
+  staying: string;
+  /** `out` takes a dead node out of sets before its successor is there. */
+  change: 'swap' | 'out';
+}
+
+export interface SwapDnsActs {
+  /** Compare-and-swap on the primary; refuses when the set is not the expected one. */
+  changeDns(change: Swap, signal: AbortSignal): Promise<void>;
+  writeFacts(change: Partial<Facts>, signal: AbortSignal): Promise<void>;
+  nowMs(): number;
+}
+
+/** Resolvers count whole seconds. */
+const TTL_MARGIN_MS = 1_000;
+/** AD-integrated zones replicate by polling, about every 180 s. */
+const REPLICATION_MS = 600_000;
+
+export function planSwapDns<W extends SwapDnsWorld>(
+  config: Config,
+  input: SwapDnsInput,
+  acts: SwapDnsActs,
+  world: W,
+): Plan<W> {
+  const { dns } = config;
+  if (dns === undefined) return [];
+  const leavingAddress = addressOf(world, config.cluster, input.leaving);
+  const stayingAddress = addressOf(world, config.cluster, input.staying);
+  if (leavingAddress === undefined || (stayingAddress === undefined && input.change === 'swap')) {
+    return refuse('NC1217', 'The address of a node of the pair is not known.', [
+      `${input.leaving}: ${leavingAddress ?? '?'}`,
+      `${input.staying}: ${stayingAddress ?? '?'}`,
+    ]);
+  }
+  const settleMs = config.pace.settleSeconds * 1000;
+  const leaving = { name: input.leaving, address: leavingAddress };
+  const staying = { name: input.staying, address: stayingAddress ?? '' };
+  const joins: Action<W>[] = [];
+  const removals: Action<W>[] = [];
+  const waits: Action<W>[] = [];
+
+  if (
+    input.change === 'swap' &&
+    dns.nodeRecords &&
+    nodeRecord(config, world.dns, staying.name) === undefined
+  ) {
+    const record: Swap = {
+      name: fullName(staying.name, dns.zone),
+      type: 'A',
+      expect: [],
+      add: [staying.address],
+      remove: [],
+      ttl: dns.ttlSeconds,
+    };
+    joins.push(
+      swapAction(
+        `dns.record ${staying.name}`,
+        `the zone has no address record of ${staying.name}`,
+        record,
+        acts,
+        settleMs,
+      ),
+    );
+  }
+  for (const alias of dns.aliases) {
+    const oldData = aliasData(config, alias, leaving);
+    const key = `${alias.name} ${oldData}`;
+    const set = aliasSet(config, alias);
+    const held = world.dns[0] !== undefined && membersOn(world.dns[0], set).includes(oldData);
+    const swapped = world.facts.swapped[key];
+    if (!held && swapped === undefined) continue;
+    // A CNAME has one member: it moves when its successor is there.
+    if (input.change === 'out' && alias.type === 'CNAME') continue;
+    const needs = needsOf(world.dns, {
+      ...set,
+      ...(input.change === 'swap' ? { member: aliasData(config, alias, staying) } : {}),
+      leaving: oldData,
+      ttl: dns.ttlSeconds,
+    });
+    if (!Array.isArray(needs)) return refuse('NC1212', needs.message, [`${alias.name} names ${oldData}`]);
+    for (const need of needs) {
+      if (need.kind === 'add') {
+        const [added = ''] = need.swap.add;
+        joins.push(
+          swapAction(
+            `dns.add ${alias.name} ${added}`,
+            `${added} takes the place of ${oldData} before that one goes`,
+            need.swap,
+            acts,
+            settleMs,
+          ),
+        );
+      } else if (need.kind !== 'agree') {
+        removals.push(leaveAction(alias, key, oldData, need.swap, acts, settleMs));
+      }
+    }
+    const primary = world.dns[0];
+    const ttl = held
+      ? ((primary === undefined ? undefined : ttlOf(primary, set)) ?? dns.ttlSeconds)
+      : (swapped?.ttlSeconds ?? dns.ttlSeconds);
+    if (held || world.nowMs < waitEndMs(world.facts, key)) waits.push(ttlWait(alias, key, ttl, settleMs));
+  }
+
+  const actions = [...joins, ...removals, ...waits];
+  const lagging = laggingServers(config, world.dns);
+  if (actions.length > 0 || lagging.length > 0) {
+    actions.push({
+      id: `dns.everywhere ${input.leaving}`,
+      reason: lagging[0] ?? 'every server of the zone must answer the new data',
+      done: (o) => laggingServers(config, o.dns).length === 0,
+      settleMs: Math.max(settleMs, REPLICATION_MS),
+      predict: (o) => o,
+    });
+  }
+  return actions;
+}
+
+/** Why the servers do not agree yet; empty when all give the primary's data at its serial. */
+export function laggingServers(config: Config, servers: readonly ServerView[]): string[] {
+  return (config.dns?.aliases ?? []).flatMap((alias) => disagreeing(servers, aliasSet(config, alias)));
+}
+
+function needsOf(
+  servers: readonly ServerView[],
+  move: Parameters<typeof aliasNeeds>[1],
+): ReturnType<typeof aliasNeeds> | CodedError {
+  try {
+    return aliasNeeds(servers, move);
+  } catch (error) {
+    if (error instanceof CodedError && error.code === 'NC4042') return error;
+    throw error;
+  }
+}
+
+function swapAction<W extends SwapDnsWorld>(
+  id: string,
+  reason: string,
+  swap: Swap,
+  acts: SwapDnsActs,
+  settleMs: number,
+): Action<W> {
+  return {
+    id,
+    reason,
+    apply: (signal) => acts.changeDns(swap, signal),
+    done: (o) => o.dns.every((server) => swap.add.every((data) => membersOn(server, swap).includes(data))),
+    settleMs,
+    predict: (o) => withSwap(o, swap),
+  };
+}
+
+/** The time goes onto the Lease before the old data goes: afterwards nobody could tell how long caches may hold it. */
+function leaveAction<W extends SwapDnsWorld>(
+  alias: Alias,
+  key: string,
+  gone: string,
+  swap: Swap,
+  acts: SwapDnsActs,
+  settleMs: number,
+): Action<W> {
+  return {
+    id: `dns.swap ${alias.name} ${gone}`,
+    reason: `${alias.name} still names ${gone}, which leaves`,
+    apply: async (signal) => {
+      const remember = () =>
+        acts.writeFacts({ swapped: { [key]: { atMs: acts.nowMs(), ttlSeconds: swap.ttl } } }, signal);
+      await remember();
+      await acts.changeDns(swap, signal);
+      await remember();
+    },
+    done: (o) => o.dns.every((server) => !membersOn(server, swap).includes(gone)),
+    settleMs,
+    predict: (o) => ({
+      ...withSwap(o, swap),
+      facts: { ...o.facts, swapped: { ...o.facts.swapped, [key]: { atMs: o.nowMs, ttlSeconds: swap.ttl } } },
+    }),
+  };
+}
+
+function waitEndMs(facts: Facts, key: string): number {
+  const swapped = facts.swapped[key];
+  return swapped === undefined ? Infinity : swapped.atMs + swapped.ttlSeconds * 1000 + TTL_MARGIN_MS;
+}
+
+function ttlWait<W extends SwapDnsWorld>(
+  alias: Alias,
+  key: string,
+  ttlSeconds: number,
+  settleMs: number,
+): Action<W> {
+  return {
+    id: `dns.ttl ${alias.name}`,
+    reason: `resolvers may hold the old answer for ${ttlSeconds} s`,
+    done: (o) => o.nowMs >= waitEndMs(o.facts, key),
+    settleMs: ttlSeconds * 1000 + TTL_MARGIN_MS + settleMs,
+    predict: (o) => ({ ...o, nowMs: Math.max(o.nowMs, waitEndMs(o.facts, key)) }),
+  };
+}
+
+/** Every server after the change, with one serial more. */
+function withSwap<W extends SwapDnsWorld>(world: W, swap: Swap): W {
+  const after = membersAfter(swap).map((data) => ({ name: swap.name, type: swap.type, ttl: swap.ttl, data }));
+  const from = swap.expectType ?? swap.type;
+  return {
+    ...world,
+    dns: world.dns.map((server) => ({
+      ...server,
+      ...(server.serial === undefined ? {} : { serial: (server.serial + 1) % 2 ** 32 }),
+      records: [
+        ...server.records.filter(
+          (record) => record.name.toLowerCase() !== swap.name.toLowerCase() || record.type !== from,
+        ),
+        ...after,
+      ],
+    })),
+  };
+}

@@ -1,0 +1,3 @@
+import { zoneCases } from './zone-cases.ts';
+
+zoneCases('stand-in');

@@ -1,0 +1,3 @@
+import { proxyCases } from './proxy-cases.ts';
+
+proxyCases('stand-in');
