@@ -487,6 +487,10 @@ export const ERRORS = {
     remedy: 'Edit the service connection and fill in the part in the message.',
   },
   // --- 9xxx lab
+  NC9201: {
+    title: "The lab's world has no such thing.",
+    remedy: 'Name a host, VM, machine or node that exists; GET /state of the control socket lists them.',
+  },
   NC9101: {
     title: 'The pipeline file is not valid.',
     remedy: 'Correct the named line; Azure Pipelines would refuse it as well.',

@@ -349,7 +349,6 @@ function requireCommit(id: string): string {
 function requireRef(branch: string): string {
   const bad =
     branch === '' ||
-    // eslint-disable-next-line no-control-regex
     /[\x00-\x20\x7f~^:?*[\\]|\.\.|@\{|\/\/|\.$|\/$|^\//.test(branch) ||
     branch.split('/').some((part) => part.startsWith('.') || part.endsWith('.lock'));
   if (bad)
@@ -358,7 +357,6 @@ function requireRef(branch: string): string {
 }
 
 function requireUrl(url: string): string {
-  // eslint-disable-next-line no-control-regex
   if (url !== '' && !url.startsWith('-') && !/[\x00-\x1f\x7f]|::/.test(url.replace(/\[[0-9a-fA-F:.]+\]/, '')))
     return url;
   throw new CodedError(
@@ -369,7 +367,7 @@ function requireUrl(url: string): string {
 
 function requirePath(path: string): string {
   const parts = path.split('/');
-  // eslint-disable-next-line no-control-regex
+
   const bad =
     /[\x00-\x1f\x7f]/.test(path) ||
     parts.some((p) => p === '' || p === '.' || p === '..' || p.toLowerCase() === '.git');

@@ -156,10 +156,14 @@ function createPool(request: HttpRequest, url: URL): HttpAgent | HttpsAgent {
   const pool = secure ? new HttpsAgent(options) : new HttpAgent(options);
   const open = (asked: RequestOptions & Connecting, connected: Connected) => {
     const place = placeOf(connectTo, asked);
-    const socket = secure
-      ? connectTls({ ...place, ...tlsOptions(tls, String(asked.host ?? asked.hostname)) })
-      : connectTcp(place);
-    whenConnected(socket, secure, tls?.pinSha256, asked.connecting, connected);
+    const pin = tls?.pinSha256;
+    if (secure) {
+      const socket = connectTls({ ...place, ...tlsOptions(tls, String(asked.host ?? asked.hostname)) });
+      whenConnected(socket, 'secureConnect', () => pinError(socket, pin), asked.connecting, connected);
+    } else {
+      const socket = connectTcp(place);
+      whenConnected(socket, 'connect', () => null, asked.connecting, connected);
+    }
   };
   // The types know only the synchronous form; the agent itself waits for the callback when nothing is returned.
   Object.assign(pool, { createConnection: open });
@@ -191,8 +195,8 @@ function tlsOptions(tls: TlsMaterial | undefined, urlHost: string): ConnectionOp
 
 function whenConnected(
   socket: Socket,
-  secure: boolean,
-  pin: string | undefined,
+  event: 'connect' | 'secureConnect',
+  check: () => Error | null,
   connecting: Connecting['connecting'],
   connected: Connected,
 ): void {
@@ -221,12 +225,13 @@ function whenConnected(
   connecting?.signal?.addEventListener('abort', onAbort, { once: true });
   socket.once('error', finish);
   socket.once('close', onClose);
-  socket.once(secure ? 'secureConnect' : 'connect', () => finish(pinError(socket, pin)));
+  socket.once(event, () => finish(check()));
 }
 
-function pinError(socket: Socket, pin: string | undefined): Error | null {
+function pinError(socket: TLSSocket, pin: string | undefined): Error | null {
   if (pin === undefined) return null;
-  const { raw } = (socket as TLSSocket).getPeerCertificate();
+  // An empty object when the server gave none.
+  const { raw } = socket.getPeerCertificate() as { raw?: Buffer };
   const found = raw === undefined ? 'none' : createHash('sha256').update(raw).digest('hex');
   if (found === pin.toLowerCase()) return null;
   const message = `the server's certificate is not the pinned one: expected SHA-256 ${pin}, found ${found}`;

@@ -102,7 +102,10 @@ function collect(
   });
   channel.on('error', (error: Error) => fail('closed', error.message));
   channel.on('close', () => {
-    if (!ended) return fail('closed', 'the command ended without an exit code');
+    if (!ended) {
+      fail('closed', 'the command ended without an exit code');
+      return;
+    }
     done({
       exitCode,
       stdout: Buffer.concat(kept.stdout).toString('utf8'),

@@ -105,7 +105,7 @@ function figures(data: ReportData): Html {
     );
   }
   if (vms !== undefined) {
-    const value = html`${vms.peak} <small>of ${vms.steady} steady</small>`;
+    const value = html`${vms.peak} <small>/ ${vms.steady} steady</small>`;
     shown.push({ name: 'VMs running at most', value, bad: vms.peak > vms.steady + 1 });
   }
   return html`<dl class="figures">
@@ -140,7 +140,7 @@ function timelineSection(data: ReportData): Html | undefined {
         >
         <span
           ><svg viewBox="0 0 18 12" aria-hidden="true">
-            <g class="failed"><path d="M9 11l-5-9h10z" /></g></svg
+            <g class="lost"><path d="M9 11l-5-9h10z" /></g></svg
           >failed requests</span
         >
       </figcaption>

@@ -32,11 +32,11 @@ p { margin: 4px 0; }
 .outcome.succeeded, .outcome.nothingDue { color: var(--good); }
 .outcome.failed { color: var(--bad); }
 .outcome.refused { color: var(--mark); }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(132px, 1fr)); gap: 1px; margin: 26px 0 0; background: var(--line); border: 1px solid var(--line); border-radius: 6px; overflow: hidden; }
-.figures > div { background: var(--page); padding: 13px 16px 12px; display: flex; flex-direction: column-reverse; justify-content: flex-end; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(132px, 1fr)); gap: 1px; margin: 26px 0 0; border: 1px solid var(--line); border-radius: 6px; overflow: hidden; }
+.figures > div { box-shadow: 0 0 0 1px var(--line); padding: 13px 12px 12px; display: flex; flex-direction: column-reverse; justify-content: flex-end; }
 .figures dt { color: var(--quiet); font-size: 13px; line-height: 1.35; }
-.figures dd { margin: 0; font-size: 23px; font-weight: 600; line-height: 1.3; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.figures dd small { font-size: 14px; font-weight: 400; color: var(--quiet); }
+.figures dd { margin: 0; font-size: 20px; font-weight: 600; line-height: 1.35; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.figures dd small { font-size: 13px; font-weight: 400; color: var(--quiet); }
 figure { margin: 0; }
 .scroll { overflow-x: auto; }
 .scroll:focus-visible, summary:focus-visible { outline: 2px solid var(--act); outline-offset: 2px; }
@@ -52,12 +52,12 @@ figure { margin: 0; }
 .bar.act, .swatch.act { fill: var(--act); }
 .bar.wait, .swatch.wait { fill: var(--wait); }
 .bar.irreversible, .diamond { fill: var(--mark); }
-.bar.failed, .bar.unfinished { stroke: var(--bad); stroke-width: 1.5; stroke-dasharray: 3 2; }
+.bar.failed, .bar.unfinished { stroke: var(--bad); stroke-width: 2; }
 .mark { stroke: var(--mark); stroke-dasharray: 2 3; opacity: 0.55; }
 .cross { stroke: var(--bad); stroke-width: 2; fill: none; }
 .rate { fill: var(--rate); }
 .latency { fill: var(--latency); }
-.failed rect, .failed path { fill: var(--bad); }
+.lost rect, .lost path { fill: var(--bad); }
 figcaption { display: flex; flex-wrap: wrap; gap: 4px 22px; color: var(--quiet); font-size: 13px; margin-top: 8px; }
 figcaption span { display: inline-flex; align-items: center; gap: 7px; }
 figcaption svg { width: 18px; height: 12px; }
@@ -67,7 +67,8 @@ caption { text-align: left; font-size: 13px; padding: 8px 0 2px; }
 th { text-align: left; font-weight: 400; font-size: 12px; }
 th, td { padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th:last-child, td:last-child { padding-right: 0; }
-td { overflow-wrap: anywhere; }
+td { overflow-wrap: break-word; }
+td.id, td code { overflow-wrap: anywhere; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tbody tr:last-child td { border-bottom: 0; }
 tr.gone td { background: var(--gone); }
@@ -86,13 +87,17 @@ details[open] > summary::before { transform: translateY(-3px) rotate(45deg); }
 summary h3 { margin: 0; }
 summary .end { margin-left: auto; color: var(--quiet); font-variant-numeric: tabular-nums; }
 details > p, details > table { margin-left: 20px; width: calc(100% - 20px); }
-.actions th:nth-child(1) { width: 34%; } .actions th:nth-child(3) { width: 92px; } .actions th:nth-child(4) { width: 118px; }
+@media (min-width: 760px) { .actions th:nth-child(1) { width: 34%; } .actions th:nth-child(3) { width: 92px; } .actions th:nth-child(4) { width: 128px; } }
+.actions th:nth-child(4), .actions td:nth-child(4) { padding-left: 14px; }
 .refusal { border-left: 3px solid var(--mark); background: var(--panel); padding: 14px 20px; margin: 0 0 14px; border-radius: 0 6px 6px 0; }
 .refusal ul { margin: 8px 0; padding-left: 20px; }
 .pairs { display: grid; grid-template-columns: max-content 1fr; gap: 3px 20px; margin: 0 0 14px; font-size: 14px; }
 .pairs dt { color: var(--quiet); } .pairs dd { margin: 0; overflow-wrap: anywhere; }
 footer { padding-top: 34px; padding-bottom: 48px; font-size: 13px; }
-@media (max-width: 640px) { header, main, footer { padding-left: 18px; padding-right: 18px; } }
+@media (max-width: 640px) {
+  header, main, footer { padding-left: 18px; padding-right: 18px; }
+  details > p, details > table { margin-left: 0; width: 100%; } td, th { padding-right: 8px; } td.id { font-size: 12px; }
+}
 @media print {
   :root { color-scheme: light; --page: #fff; --panel: #f6f7f8; --text: #000; --quiet: #444; --line: #ccc; --grid: #eee; --act: #2f6db5; --wait: #a9c7e8; --mark: #b4540a; --bad: #b3261e; --good: #1a7042; --rate: #8fb8a2; --latency: #b9b3d3; --gone: #fdf1e7; --new: #eaf5ee; }
   @page { margin: 14mm; }

@@ -11,8 +11,8 @@ import { latency, number, plural } from './words.ts';
 
 const WIDTH = 1_120;
 /** Room for the stage's and the step's name. */
-const LEFT = 258;
-const STEP_X = 84;
+const LEFT = 332;
+const STEP_X = 90;
 const RIGHT = 12;
 const TOP = 26;
 const ROW = 24;
@@ -121,7 +121,7 @@ function row(step: StepSummary, before: StepSummary | undefined, y: number, axis
   return html`<g class="step ${step.outcome}">
     ${line} ${name}
     <text class="label" x="${STEP_X}" y="${middle + 4}"
-      >${shorten(step.step, 27)}<title>${step.step}</title></text
+      >${shorten(step.step, 34)}<title>${step.step}</title></text
     >
     <rect class="span" x="${round(from)}" y="${middle - 1}" width="${round(width)}" height="2" />
     ${step.actions.map((action) => bar(action, middle, axis))} ${endMark(step, middle, axis)}
@@ -191,7 +191,7 @@ function rates(traffic: ReportTraffic, top: number, axis: Axis): Html {
       const height = Math.max(RATE_HEIGHT - (y(second.failed) - top), 5);
       const x = round(from);
       const peak = round(from + width / 2);
-      return html`<g class="failed"
+      return html`<g class="lost"
         ><title>${second.failed} failed</title
         ><rect
           x="${x}"

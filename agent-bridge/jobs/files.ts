@@ -65,7 +65,8 @@ export const inAttempt = (dir: string) => ({
   exit: join(dir, 'exit.json'),
 });
 
-/** These files are written whole by us, so they parse or are not there. */
+/** These files are written whole by us, so they parse, have the caller's type, or are not there. */
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters
 export function readJson<T>(disk: Disk, path: string): T | undefined {
   const bytes = disk.read(path);
   return bytes === undefined ? undefined : (JSON.parse(new TextDecoder().decode(bytes)) as T);

@@ -91,7 +91,7 @@ export function createLanes(options: LanesOptions): Lanes {
     }
   }
 
-  async function take(job: Job): Promise<'closed' | void> {
+  async function take(job: Job): Promise<'closed' | undefined> {
     if (job.state === 'queued') await start(job);
     while (current(job.id).state === 'running') {
       const attempt = current(job.id).attempt;
@@ -103,13 +103,20 @@ export function createLanes(options: LanesOptions): Lanes {
         else await start(current(job.id));
       } else await finish(job.id, attempt, how);
     }
+    return undefined;
   }
 
   /** Resolves everything, writes the attempt's files, logs, and only then starts the supervisor. */
   async function start(job: Job): Promise<void> {
-    if (job.cancelAsked) return end(job, { state: 'cancelled', error: 'cancelled' });
+    if (job.cancelAsked) {
+      end(job, { state: 'cancelled', error: 'cancelled' });
+      return;
+    }
     const operation = options.operations.get(job.op);
-    if (!operation) return end(job, { state: 'failed', error: 'scriptFailed' });
+    if (!operation) {
+      end(job, { state: 'failed', error: 'scriptFailed' });
+      return;
+    }
     const params = readJson<unknown>(disk, `${jobDir(jobsDir, job.id)}/params.json`);
     const prepared = await operation
       .prepare({ jobId: job.id, client: job.client, params })
@@ -118,9 +125,18 @@ export function createLanes(options: LanesOptions): Lanes {
         return { ok: false as const, error: 'scriptFailed' as const };
       });
     stopping.signal.throwIfAborted();
-    if (current(job.id).cancelAsked) return end(job, { state: 'cancelled', error: 'cancelled' });
-    if (!prepared.ok) return end(job, { state: 'failed', error: prepared.error });
-    if (prepared.ok === 'already') return end(job, { state: 'succeeded', result: prepared.result });
+    if (current(job.id).cancelAsked) {
+      end(job, { state: 'cancelled', error: 'cancelled' });
+      return;
+    }
+    if (!prepared.ok) {
+      end(job, { state: 'failed', error: prepared.error });
+      return;
+    }
+    if (prepared.ok === 'already') {
+      end(job, { state: 'succeeded', result: prepared.result });
+      return;
+    }
 
     const attempt = job.attempt + 1;
     const dir = attemptDir(jobsDir, job.id, attempt);
@@ -158,22 +174,22 @@ export function createLanes(options: LanesOptions): Lanes {
     const dir = attemptDir(jobsDir, jobId, attempt);
     const files = inAttempt(dir);
     const own = supervisors.get(dir);
-    let ownEnded = false;
     const wake = new AbortController();
     void own?.ended.then(() => {
-      ownEnded = true;
       wake.abort();
     });
+    const ownEnded = () => wake.signal.aborted;
+    const news = AbortSignal.any([stopping.signal, wake.signal]);
     const claimBy = clock.now() + (own ? CLAIM_LIMIT_MS : 0);
     let aliveAt = 0;
     for (;;) {
       if (stopping.signal.aborted) return 'stopped';
       // Both are asked before the file, so that an exit file written in between is not missed.
-      const overdue = ownEnded || clock.now() >= claimBy;
+      const overdue = ownEnded() || clock.now() >= claimBy;
       const claim = readJson<Claim>(disk, files.claim);
       const dead =
         claim?.by === 'supervisor' &&
-        (ownEnded || clock.now() >= aliveAt) &&
+        (ownEnded() || clock.now() >= aliveAt) &&
         !processes.isAlive(claim.process);
       if (clock.now() >= aliveAt) aliveAt = clock.now() + ALIVE_POLL_MS;
       const exit = readJson<Exit>(disk, files.exit);
@@ -186,9 +202,7 @@ export function createLanes(options: LanesOptions): Lanes {
         if (disk.createExclusive(files.claim, JSON.stringify(ours))) return 'neverRan';
         continue;
       }
-      await clock
-        .sleep(WATCH_POLL_MS, ownEnded ? stopping.signal : AbortSignal.any([stopping.signal, wake.signal]))
-        .catch(() => {});
+      await clock.sleep(WATCH_POLL_MS, ownEnded() ? stopping.signal : news).catch(() => {});
     }
   }
 
@@ -207,7 +221,10 @@ export function createLanes(options: LanesOptions): Lanes {
     }
     disk.remove(files.stdin);
     const exit = how === 'lost' ? null : how.exitCode;
-    if (!operation || !spec) return end(job, { state: 'failed', error: 'supervisorLost', exit, survivors });
+    if (!operation || !spec) {
+      end(job, { state: 'failed', error: 'supervisorLost', exit, survivors });
+      return;
+    }
 
     const outcome =
       how === 'lost'
@@ -219,7 +236,10 @@ export function createLanes(options: LanesOptions): Lanes {
           return { ok: false as const, error: 'badResult' as const };
         })
       : outcome;
-    if (finished.ok) return end(job, { state: 'succeeded', result: finished.result, exit, survivors });
+    if (finished.ok) {
+      end(job, { state: 'succeeded', result: finished.result, exit, survivors });
+      return;
+    }
     const clean = await operation.cleanUp(params, spec.context).catch((error: unknown) => {
       options.report(`job ${jobId}, clean-up: ${String(error)}`);
       return false;

@@ -92,5 +92,5 @@ export function change<const N extends string, P extends ParamShape, R extends z
 
 function strict<P extends ParamShape>(params: P): z.ZodMiniObject<Schemas<P>, z.core.$strict> {
   const shape = Object.fromEntries(Object.entries(params).map(([key, { schema }]) => [key, schema]));
-  return z.strictObject(shape as Schemas<P>) as z.ZodMiniObject<Schemas<P>, z.core.$strict>;
+  return z.strictObject(shape as Schemas<P>);
 }

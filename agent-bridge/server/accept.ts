@@ -74,7 +74,7 @@ export function accept(
     key,
     paramsHash,
     redactedParams,
-    target: operation.target?.(params as never) ?? operation.name,
+    target: operation.target?.(params) ?? operation.name,
     lane,
     budget,
     ...(cluster === undefined ? {} : { cluster }),

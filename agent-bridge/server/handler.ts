@@ -228,10 +228,11 @@ export function createHandler(options: HandlerOptions): Handler {
     const over = new AbortController();
     const either = AbortSignal.any([signal, over.signal]);
     const limit = clock.sleep(Math.min(waitMs, WAIT_LIMIT_MS), either).catch(() => {});
-    let done = false;
-    void limit.then(() => (done = true));
+    void limit.then(() => {
+      over.abort();
+    });
     try {
-      while (!done && !either.aborted && !met()) await Promise.race([pause(), limit]);
+      while (!either.aborted && !met()) await Promise.race([pause(), limit]);
     } finally {
       over.abort();
       held.set(client.name, (held.get(client.name) ?? 1) - 1);

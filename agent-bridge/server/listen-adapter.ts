@@ -6,7 +6,7 @@ import { createServer } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { constants } from 'node:crypto';
 import type { AddressInfo, Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import { BODY_LIMIT_BYTES } from '../protocol/canonical.ts';
 import { LOG_HEAD_HEADER } from '../protocol/wire.ts';
 import { refused } from './answers.ts';
@@ -87,7 +87,11 @@ export async function listen(options: ListenOptions): Promise<Listening> {
   });
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const socket = request.socket as TLSSocket;
+    const socket = request.socket;
+    if (!(socket instanceof TLSSocket)) {
+      socket.destroy();
+      return;
+    }
     const fingerprint = socket.getPeerX509Certificate()?.fingerprint256.replaceAll(':', '').toLowerCase();
     const known = socket.authorized && !socket.isSessionReused() && fingerprint !== undefined;
     const client = known ? options.clientOf(fingerprint) : undefined;
@@ -106,7 +110,10 @@ export async function listen(options: ListenOptions): Promise<Listening> {
     const signal = AbortSignal.any([gone.signal, closing.signal]);
     const { method = '', url = '', headers } = request;
     // An encoded body could be a bomb; ours are never encoded.
-    if (headers['content-encoding'] !== undefined) return send(response, refused({ code: 'badRequest' }));
+    if (headers['content-encoding'] !== undefined) {
+      send(response, refused({ code: 'badRequest' }));
+      return;
+    }
     send(response, await options.handler(client, { method, target: url, headers, body, signal }));
   }
 

@@ -28,7 +28,7 @@ async function runAdmin(argv: readonly string[]): Promise<number> {
 }
 
 /** Makes what is missing and changes nothing that is there. */
-async function init(config: string, dataDir: string | undefined, ports: CommandPorts): Promise<number> {
+function init(config: string, dataDir: string | undefined, ports: CommandPorts): number {
   const { disk, print } = ports;
   if (text(disk, config) === undefined) {
     disk.write(config, starterPolicy(dataDir ?? join(dirname(config), 'data')));
@@ -39,7 +39,7 @@ async function init(config: string, dataDir: string | undefined, ports: CommandP
   for (const dir of [policy.dataDir, places.jobs, places.records, places.clients, places.admin])
     disk.makeDir(dir);
   if (text(disk, places.serverKey) === undefined) {
-    const { cert, key } = await issue('node-cycle-bridge', 'server', serial(ports), ports.clock.now());
+    const { cert, key } = issue('node-cycle-bridge', 'server', serial(ports), ports.clock.now());
     disk.write(places.serverKey, key);
     disk.write(places.serverCertificate, cert);
   }
@@ -47,19 +47,14 @@ async function init(config: string, dataDir: string | undefined, ports: CommandP
   return 0;
 }
 
-async function enroll(
-  config: string,
-  name: string,
-  json: string | undefined,
-  ports: CommandPorts,
-): Promise<number> {
+function enroll(config: string, name: string, json: string | undefined, ports: CommandPorts): number {
   const { disk, print } = ports;
   if (!Name.safeParse(name).success)
     throw new CodedError('NC2010', `enroll needs a name from [a-z0-9-], found ${JSON.stringify(name)}.`);
   const policy = readPolicy(config, ports);
   const places = placesIn(policy.dataDir);
   const pin = serverPin(places.serverCertificate, ports);
-  const { cert, key, fingerprint } = await issue(name, 'client', serial(ports), ports.clock.now());
+  const { cert, key, fingerprint } = issue(name, 'client', serial(ports), ports.clock.now());
   disk.makeDir(places.clients);
   disk.write(places.clientCertificate(name), cert);
   disk.write(config, withFingerprint(text(disk, config) ?? '', name, fingerprint));
@@ -106,8 +101,8 @@ function serverPin(path: string, { disk }: CommandPorts): string {
 }
 
 /** Positive, as RFC 5280 asks: the first bit is 0. */
-function serial({ random }: CommandPorts): string {
+function serial({ random }: CommandPorts): Uint8Array {
   const bytes = random.bytes(16);
   bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
-  return Buffer.from(bytes).toString('hex');
+  return bytes;
 }

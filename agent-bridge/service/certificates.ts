@@ -1,15 +1,21 @@
 /**
- * Certificates: leaf only, one purpose, one year, each its own issuer. Pins take the place of an authority, so there
- * is no key that could sign another one.
+ * Certificates (RFC 5280): leaf only, one purpose, one year, each its own issuer. Pins take the place of an
+ * authority, so there is no key that could sign another one. Node makes keys and signatures but no certificates;
+ * a self-signed leaf is one screen of DER, less than any library that makes all kinds of them.
  */
-import * as x509 from '@peculiar/x509';
+import { createHash, generateKeyPairSync, sign } from 'node:crypto';
+import { TAG, der, oid, pem, sequence, tagged, time } from './der.ts';
 
 export const VALID_DAYS = 365;
 const DAY_MS = 86_400_000;
 /** Clocks of agent and host differ by minutes: a new certificate must be good at once. */
 const BEFORE_MS = 3_600_000;
-const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-const PURPOSE = { server: x509.ExtendedKeyUsage.serverAuth, client: x509.ExtendedKeyUsage.clientAuth };
+
+const ECDSA_SHA256 = sequence(oid('1.2.840.10045.4.3.2'));
+const PURPOSE = { server: oid('1.3.6.1.5.5.7.3.1'), client: oid('1.3.6.1.5.5.7.3.2') };
+const CRITICAL = der(TAG.boolean, Buffer.from([0xff]));
+/** Bit 0 of the key usages, digitalSignature; 7 bits are unused. */
+const DIGITAL_SIGNATURE = Buffer.from([7, 0x80]);
 
 export interface Issued {
   cert: string;
@@ -19,32 +25,40 @@ export interface Issued {
   fingerprint: string;
 }
 
-/** `name` is from `[a-z0-9-]`; `serial` is hex; `nowMs` is UTC. */
-export async function issue(
+/** `name` is from `[a-z0-9-]`; the first bit of `serial` is 0, as a positive number's is; `nowMs` is UTC. */
+export function issue(
   name: string,
   purpose: keyof typeof PURPOSE,
-  serial: string,
+  serial: Uint8Array,
   nowMs: number,
-): Promise<Issued> {
-  const { subtle } = globalThis.crypto;
-  const keys = await subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
-  const cert = await x509.X509CertificateGenerator.createSelfSigned({
-    serialNumber: serial,
-    name: `CN=${name}`,
-    notBefore: new Date(nowMs - BEFORE_MS),
-    notAfter: new Date(nowMs + VALID_DAYS * DAY_MS),
-    signingAlgorithm: ALGORITHM,
-    keys,
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([PURPOSE[purpose]], true),
-    ],
-  });
-  const pkcs8 = new Uint8Array(await subtle.exportKey('pkcs8', keys.privateKey));
+): Issued {
+  const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const commonName = sequence(der(TAG.set, sequence(oid('2.5.4.3'), der(TAG.utf8String, Buffer.from(name)))));
+  const extension = (id: string, value: Uint8Array) =>
+    sequence(oid(id), CRITICAL, der(TAG.octetString, value));
+  const body = sequence(
+    tagged(0, der(TAG.integer, Buffer.from([2]))),
+    der(TAG.integer, serial),
+    ECDSA_SHA256,
+    commonName,
+    sequence(time(nowMs - BEFORE_MS), time(nowMs + VALID_DAYS * DAY_MS)),
+    commonName,
+    keys.publicKey.export({ format: 'der', type: 'spki' }),
+    tagged(
+      3,
+      sequence(
+        // Basic constraints, empty: no authority.
+        extension('2.5.29.19', sequence()),
+        extension('2.5.29.15', der(TAG.bitString, DIGITAL_SIGNATURE)),
+        extension('2.5.29.37', sequence(PURPOSE[purpose])),
+      ),
+    ),
+  );
+  const signature = sign('sha256', body, keys.privateKey);
+  const certificate = sequence(body, ECDSA_SHA256, der(TAG.bitString, Buffer.from([0]), signature));
   return {
-    cert: `${cert.toString('pem').trim()}\n`,
-    key: `${x509.PemConverter.encode(pkcs8, 'PRIVATE KEY').trim()}\n`,
-    fingerprint: Buffer.from(await cert.getThumbprint('SHA-256')).toString('hex'),
+    cert: pem('CERTIFICATE', certificate),
+    key: keys.privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
+    fingerprint: createHash('sha256').update(certificate).digest('hex'),
   };
 }

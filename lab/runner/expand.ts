@@ -8,7 +8,7 @@ import { directiveOf, newChain, scopesOf } from './directives.ts';
 import { bindParameters, readDeclarations, refuseExpressions } from './parameters.ts';
 import { parseTree } from './parse.ts';
 import { entryOf, leaf, place, refusal, sameName } from './tree.ts';
-import type { Entry, Leaf, Mapping, Position, Sequence, Tree } from './tree.ts';
+import type { Entry, Leaf, Mapping, Position, Tree } from './tree.ts';
 
 /** Lists that may take in templates of their own kind. */
 type Kind = 'stages' | 'jobs' | 'steps' | 'variables';
@@ -247,7 +247,7 @@ function withVariables(outer: Mapping, declared: Tree): Mapping {
     added.push({ key, value });
   };
   if (declared.kind === 'mapping') declared.entries.forEach((entry) => addPair(entry.key, entry.value));
-  for (const item of declared.kind === 'sequence' ? (declared as Sequence).items : []) {
+  for (const item of declared.kind === 'sequence' ? declared.items : []) {
     if (item.kind === 'mapping') addPair(entryOf(item, 'name')?.value, entryOf(item, 'value')?.value);
   }
   const kept = outer.entries.filter(

@@ -31,7 +31,7 @@ export function parseTree(text: string, file: string): Tree {
     throw refusal('NC9101', at(second.range[0]), 'a second YAML document; a pipeline file holds one.');
   }
   if (document.contents === null) throw refusal('NC9101', at(0), 'the file is empty.');
-  return convert(document.contents as Node, at, 0);
+  return convert(document.contents, at, 0);
 }
 
 function convert(node: Node, at: (offset: number) => Position, depth: number): Tree {
@@ -50,7 +50,8 @@ function convert(node: Node, at: (offset: number) => Position, depth: number): T
   if (tag !== undefined && !tag.startsWith('tag:yaml.org,2002:')) {
     throw refusal('NC9101', here, `the tag ${tag}: tags are not known.`);
   }
-  if (isScalar(node)) return { kind: 'leaf', text: node.value == null ? '' : String(node.value), at: here };
+  if (isScalar<unknown>(node))
+    return { kind: 'leaf', text: typeof node.value === 'string' ? node.value : '', at: here };
   if (isSeq(node)) {
     const items = node.items.map((item) => convert(item as Node, at, depth + 1));
     return { kind: 'sequence', items, at: here };
@@ -64,7 +65,7 @@ function convert(node: Node, at: (offset: number) => Position, depth: number): T
         throw refusal('NC9101', key.at, `duplicate key '${key.text}', first in line ${twin.key.at.line}.`);
       }
       const value: Tree =
-        pair.value == null
+        pair.value === null || pair.value === undefined
           ? { kind: 'leaf', text: '', at: key.at }
           : convert(pair.value as Node, at, depth + 1);
       entries.push({ key, value });

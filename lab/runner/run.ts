@@ -53,7 +53,7 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
     ...{ options, pipeline, masks, manifests },
     minuteMs: options.minuteMs ?? MINUTE_MS,
     ladder: options.cancelLadder ?? AGENT_LADDER,
-    emit: (event) => options.onEvent({ ...masks.deep(event), atMs: Date.now() } as RunnerEvent),
+    emit: (event) => options.onEvent({ ...masks.deep(event), atMs: Date.now() }),
     variables: baseVariables(options, pipeline),
     canceled: options.signal ?? new AbortController().signal,
     onAgent: createLane(),

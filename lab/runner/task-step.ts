@@ -53,12 +53,16 @@ export async function runStep(
       addIssue(record, 'warning', `Attempt ${attempts} failed; trying again.`);
       // 1, 4, 9 … seconds (facts/azure-pipelines.md).
       await pause((attempts * attempts * run.minuteMs) / 60, signal);
-      if (cancel.aborted) return { result: 'canceled', attempts };
-      if (timeout.signal.aborted) return { result: 'failed', attempts };
+      if (signal.aborted) return { result: isAborted(cancel) ? 'canceled' : 'failed', attempts };
     }
   } finally {
     stop();
   }
+}
+
+/** Asked again after a wait: the compiler takes the first answer as lasting. */
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
 }
 
 function newRecord(run: RunContext, request: StepRequest): StepRecord {

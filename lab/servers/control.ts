@@ -4,6 +4,7 @@
  */
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { CodedError } from '../../ports/errors.ts';
 import type { LabWorld } from '../world/create.ts';
 import type { Fault } from '../world/faults.ts';
 
@@ -36,7 +37,7 @@ interface EngineCall {
 export async function serveControl(world: LabWorld, options: ControlOptions = {}): Promise<ControlServer> {
   const server = http.createServer((request, response) => {
     route(world, options, request, response).catch((error: unknown) => {
-      const status = error instanceof RangeError || error instanceof SyntaxError ? 400 : 500;
+      const status = error instanceof CodedError || error instanceof SyntaxError ? 400 : 500;
       if (!response.headersSent) reply(response, status, { error: (error as Error).message });
       else response.destroy();
     });

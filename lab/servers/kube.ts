@@ -159,7 +159,10 @@ async function answer(
   }
   response.writeHead(answered.status, answered.headers);
   response.flushHeaders();
-  const stop = answered.stream({ write: (line) => void response.write(line), end: () => void response.end() });
+  const stop = answered.stream({
+    write: (line) => void response.write(line),
+    end: () => void response.end(),
+  });
   response.on('close', stop);
   if (response.destroyed || !world.kube.serves(machine)) stop();
 }

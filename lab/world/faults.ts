@@ -1,4 +1,5 @@
 /** What goes wrong in the lab because somebody asked for it, and what other people do to the cluster meanwhile. */
+import { CodedError } from '../../ports/errors.ts';
 import type { Hosts } from './hosts/hosts.ts';
 import type { Kube } from './kube/kube.ts';
 import type { World } from './world.ts';
@@ -16,7 +17,7 @@ export type Fault =
   | { fault: 'stuckPod'; namespace: string; name: string; on?: boolean };
 
 export interface Faults {
-  /** Throws RangeError when what it names is not there. */
+  /** Throws NC9201 when what it names is not there. */
   apply(fault: Fault): void;
   /** Faults applied so far, for the report. */
   readonly log: Fault[];
@@ -28,7 +29,7 @@ export function createFaults({ world, hosts, kube }: { world: World; hosts: Host
     const found = [...world.machines.values()].find(
       (m) => m.name === name || m.address === name || m.kubelet?.nodeName === name,
     );
-    if (found === undefined) throw new RangeError(`no such machine: ${name}`);
+    if (found === undefined) throw new CodedError('NC9201', `no such machine: ${name}`);
     return found;
   };
   const set = <T>(values: Set<T>, value: T, on: boolean): void => {
@@ -62,7 +63,7 @@ export function createFaults({ world, hosts, kube }: { world: World; hosts: Host
             if (on) node.spec.unschedulable = true;
             else delete node.spec.unschedulable;
           });
-          if (changed === undefined) throw new RangeError(`no such node: ${fault.node}`);
+          if (changed === undefined) throw new CodedError('NC9201', `no such node: ${fault.node}`);
           break;
         }
         case 'blockingBudget':
@@ -78,7 +79,7 @@ export function createFaults({ world, hosts, kube }: { world: World; hosts: Host
           set(kube.stuck, `${fault.namespace}/${fault.name}`, on);
           break;
         default:
-          throw new RangeError(`no such fault: ${(fault as { fault: string }).fault}`);
+          throw new CodedError('NC9201', `no such fault: ${(fault as { fault: string }).fault}`);
       }
       log.push(fault);
     },

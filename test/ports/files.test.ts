@@ -57,7 +57,9 @@ describe('the connect adapter', () => {
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;
-    assert.deepEqual(await connect({ host: '127.0.0.1', port, banner: true, deadlineMs: 1000 }), { banner: 'SSH-2.0-OpenSSH_9.2' });
+    assert.deepEqual(await connect({ host: '127.0.0.1', port, banner: true, deadlineMs: 1000 }), {
+      banner: 'SSH-2.0-OpenSSH_9.2',
+    });
     assert.deepEqual(await connect({ host: '127.0.0.1', port, deadlineMs: 1000 }), { banner: '' });
     await new Promise((resolve) => server.close(resolve));
     await assert.rejects(connect({ host: '127.0.0.1', port, deadlineMs: 1000 }), is('refused'));

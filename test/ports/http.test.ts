@@ -50,11 +50,15 @@ async function failure(request: HttpRequest): Promise<PortError> {
 describe('the http adapter', () => {
   before(() => {
     dir = mkdtempSync(join(tmpdir(), 'nc-http-'));
-    execFileSync('openssl', [
-      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
-      ...['-keyout', join(dir, 'k.pem'), '-out', join(dir, 'c.pem'), '-subj', '/CN=lab'],
-      ...['-addext', 'subjectAltName=DNS:api.example,IP:127.0.0.1'],
-    ], { stdio: 'ignore' });
+    execFileSync(
+      'openssl',
+      [
+        ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
+        ...['-keyout', join(dir, 'k.pem'), '-out', join(dir, 'c.pem'), '-subj', '/CN=lab'],
+        ...['-addext', 'subjectAltName=DNS:api.example,IP:127.0.0.1'],
+      ],
+      { stdio: 'ignore' },
+    );
     cert = readFileSync(join(dir, 'c.pem'), 'utf8');
     key = readFileSync(join(dir, 'k.pem'), 'utf8');
   });
@@ -70,7 +74,12 @@ describe('the http adapter', () => {
       response.writeHead(201, { 'x-one': 'a', 'set-cookie': ['a=1', 'b=2'] });
       request.pipe(response);
     });
-    const response = await adapter.http({ method: 'POST', url: `http://127.0.0.1:${port}/p?q=1`, body: 'hällo', ...WAIT });
+    const response = await adapter.http({
+      method: 'POST',
+      url: `http://127.0.0.1:${port}/p?q=1`,
+      body: 'hällo',
+      ...WAIT,
+    });
     assert.equal(response.status, 201);
     assert.equal(response.headers['x-one'], 'a');
     assert.equal(response.headers['set-cookie'], 'a=1, b=2');
@@ -82,7 +91,12 @@ describe('the http adapter', () => {
       response.setHeader('x-length', request.headers['content-length'] ?? 'none');
       request.pipe(response);
     });
-    const response = await adapter.http({ method: 'DELETE', url: `http://127.0.0.1:${port}/`, body: '{"a":1}', ...WAIT });
+    const response = await adapter.http({
+      method: 'DELETE',
+      url: `http://127.0.0.1:${port}/`,
+      body: '{"a":1}',
+      ...WAIT,
+    });
     assert.equal(response.headers['x-length'], '7');
     assert.equal(await text(response), '{"a":1}');
   });
@@ -93,7 +107,8 @@ describe('the http adapter', () => {
       ports.add(request.socket.remotePort);
       response.end('ok');
     });
-    for (let i = 0; i < 3; i += 1) await text(await adapter.http({ method: 'GET', url: `http://127.0.0.1:${port}/`, ...WAIT }));
+    for (let i = 0; i < 3; i += 1)
+      await text(await adapter.http({ method: 'GET', url: `http://127.0.0.1:${port}/`, ...WAIT }));
     assert.equal(ports.size, 1);
   });
 
@@ -150,11 +165,21 @@ describe('the http adapter', () => {
     const port = await plain(() => undefined);
     const before = new AbortController();
     before.abort();
-    const early = await failure({ method: 'GET', url: `http://127.0.0.1:${port}/`, signal: before.signal, ...WAIT });
+    const early = await failure({
+      method: 'GET',
+      url: `http://127.0.0.1:${port}/`,
+      signal: before.signal,
+      ...WAIT,
+    });
     assert.deepEqual([early.kind, early.sent], ['aborted', false]);
     const later = new AbortController();
     setTimeout(() => later.abort(), 30);
-    const late = await failure({ method: 'GET', url: `http://127.0.0.1:${port}/`, signal: later.signal, ...WAIT });
+    const late = await failure({
+      method: 'GET',
+      url: `http://127.0.0.1:${port}/`,
+      signal: later.signal,
+      ...WAIT,
+    });
     assert.deepEqual([late.kind, late.sent], ['aborted', true]);
   });
 
@@ -185,10 +210,18 @@ describe('the http adapter', () => {
     before(async () => {
       port = await listen(createTlsServer({ cert, key }, (_request, response) => response.end('tls')));
     });
-    const pinOf = () => createHash('sha256').update(Buffer.from(cert.replace(/-----.*?-----|\s/g, ''), 'base64')).digest('hex');
+    const pinOf = () =>
+      createHash('sha256')
+        .update(Buffer.from(cert.replace(/-----.*?-----|\s/g, ''), 'base64'))
+        .digest('hex');
 
     it('trusts a given CA for an address, and for a name at another address', async () => {
-      const byAddress = await adapter.http({ method: 'GET', url: `https://127.0.0.1:${port}/`, tls: { ca: cert }, ...WAIT });
+      const byAddress = await adapter.http({
+        method: 'GET',
+        url: `https://127.0.0.1:${port}/`,
+        tls: { ca: cert },
+        ...WAIT,
+      });
       assert.equal(await text(byAddress), 'tls');
       const byName = await adapter.http({
         method: 'GET',

@@ -60,7 +60,9 @@ describe('the run adapter', () => {
 
   it('hands on whole lines, split anywhere, the last without its end', async () => {
     const lines: string[] = [];
-    await sh('printf "o"; sleep 0.05; printf "ne\\r\\ntwo\\n\\nlast"', { onLine: (line, stream) => lines.push(`${stream} ${line}`) });
+    await sh('printf "o"; sleep 0.05; printf "ne\\r\\ntwo\\n\\nlast"', {
+      onLine: (line, stream) => lines.push(`${stream} ${line}`),
+    });
     assert.deepEqual(lines, ['stdout one', 'stdout two', 'stdout ', 'stdout last']);
   });
 
@@ -89,7 +91,9 @@ describe('the run adapter', () => {
 
   it('ends the whole group at the deadline, children that hold the pipes included', async () => {
     let child = 0;
-    const error = await failure(sh('sleep 60 & echo $!; wait', { deadlineMs: 150, onLine: (line) => (child = Number(line)) }));
+    const error = await failure(
+      sh('sleep 60 & echo $!; wait', { deadlineMs: 150, onLine: (line) => (child = Number(line)) }),
+    );
     assert.equal(error.kind, 'timeout');
     assert.equal(error.sent, true);
     assert.ok(child > 0 && (await goneWithin(child, 1000)));
@@ -130,7 +134,9 @@ describe('the run adapter', () => {
     const parent = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    const pid = await new Promise<number>((resolve) => parent.stdout.once('data', (data) => resolve(Number(String(data)))));
+    const pid = await new Promise<number>((resolve) =>
+      parent.stdout.once('data', (data) => resolve(Number(String(data)))),
+    );
     assert.ok(alive(pid));
     parent.kill('SIGKILL');
     assert.ok(await goneWithin(pid, 2000));

@@ -195,7 +195,7 @@ function pathOf(cluster: string): string {
 
 function lockOf(lease: Lease): ObservedLock {
   const annotations = lease.metadata?.annotations ?? {};
-  const holder = lease.spec?.holderIdentity;
+  const holder = lease.spec?.holderIdentity as string | null | undefined;
   const acquired = Date.parse(lease.spec?.acquireTime ?? '');
   return {
     name: lease.metadata?.name ?? '',

@@ -213,7 +213,7 @@ interface Status {
 }
 
 function refusal(response: HttpResponse, text: string): KubeFailure {
-  const body = parsed<Status>(text, response.status);
+  const body = parsed<Status | null>(text, response.status);
   const status: Status = body.ok && body.value?.kind === 'Status' ? body.value : {};
   const seconds = status.details?.retryAfterSeconds ?? Number(response.headers['retry-after'] ?? Number.NaN);
   return {

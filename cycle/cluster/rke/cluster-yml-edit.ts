@@ -189,11 +189,16 @@ function anchorsUsedOutside(doc: Document.Parsed, node: YamlNode): string[] {
   visit(node, {
     Node: (_key, one) => {
       inside.add(one);
-      if ('anchor' in one && one.anchor !== undefined) anchors.add(one.anchor);
+      const { anchor } = one as { anchor?: string };
+      if (anchor !== undefined) anchors.add(anchor);
     },
   });
   const used = new Set<string>();
-  visit(doc, { Alias: (_key, alias) => void (inside.has(alias) || used.add(alias.source)) });
+  visit(doc, {
+    Alias: (_key, alias) => {
+      if (!inside.has(alias)) used.add(alias.source);
+    },
+  });
   return [...anchors].filter((anchor) => used.has(anchor)).map((anchor) => `&${anchor}`);
 }
 

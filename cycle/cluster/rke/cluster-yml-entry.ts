@@ -65,7 +65,7 @@ function wantedEntry(pattern: Record<string, unknown>, node: NewNode): Record<st
 /** The pattern's own order when the roles are the same. */
 function sameList(pattern: unknown, roles: readonly string[]): unknown {
   if (!Array.isArray(pattern)) return [...roles];
-  return [...pattern].sort().join() === [...roles].sort().join() ? pattern : [...roles];
+  return pattern.map(String).sort().join() === [...roles].sort().join() ? pattern : [...roles];
 }
 
 function orNothing<T extends object>(value: T): T | undefined {
@@ -156,7 +156,7 @@ function pairLines(
 }
 
 function sameAs(pair: Pair, value: unknown): boolean {
-  const json = isCollection(pair.value) || isScalar(pair.value) ? pair.value.toJSON() : undefined;
+  const json: unknown = isCollection(pair.value) || isScalar(pair.value) ? pair.value.toJSON() : undefined;
   return JSON.stringify(json) === JSON.stringify(value) || isAlias(pair.value);
 }
 

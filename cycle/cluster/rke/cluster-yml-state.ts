@@ -97,7 +97,7 @@ function plain(value: unknown): string {
     const kept = entries.filter(([, one]) => one !== '').sort(([a], [b]) => (a < b ? -1 : 1));
     return kept.length === 0 ? '' : JSON.stringify(kept);
   }
-  return String(value);
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

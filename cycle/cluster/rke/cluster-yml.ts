@@ -159,7 +159,9 @@ function problemsOf(raw: readonly Record<string, unknown>[], nodes: readonly Rke
     if (node.user === undefined) problem(`Expected a user for ${where}.`);
     const roles = entry['role'];
     if (!Array.isArray(roles))
-      problem(`Expected a list of roles for ${where}, found ${JSON.stringify(roles) ?? 'none'}.`);
+      problem(
+        `Expected a list of roles for ${where}, found ${roles === undefined ? 'none' : JSON.stringify(roles)}.`,
+      );
     else if (roles.length === 0) problem(`Expected at least one role for ${where}.`);
     else rolesOf(roles.map(String), where, problem);
     claim(node.address, where);

@@ -78,6 +78,9 @@ export function rkeFiles({ workDir, configName }: Pick<RkeProgram, 'workDir' | '
 export async function rkeUp(request: RkeUpRequest): Promise<RkeUpResult> {
   const { ports, expectation } = request;
   const places = rkeFiles(request);
+  if ((await ports.files.stat(request.binary)) === undefined) {
+    throw new CodedError('NC3222', `Expected the program at ${request.binary}; there is none.`);
+  }
   const backup = await saveState(ports, places, request.keepBackups ?? KEEP_BACKUPS);
   const lines: string[] = [];
   const startedMs = ports.clock.now();

@@ -53,7 +53,6 @@ const LEVELS: Record<string, RkeLevel> = {
 // A prompt has no newline, so a log line may begin in the middle (ran).
 const TEXT_FORM = /time="([^"]*)" level=(\w+) msg=(?:"((?:[^"\\]|\\.)*)"|(\S*))\s*$/;
 const TERMINAL_FORM = /^(TRAC|DEBU|INFO|WARN|ERRO|FATA|PANI)\[(\d+)\] ?(.*)$/;
-// eslint-disable-next-line no-control-regex
 const COLOUR = /\u001b\[[0-9;]*m/g;
 
 export function parseLine(line: string): RkeLine {

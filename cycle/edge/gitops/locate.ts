@@ -45,7 +45,7 @@ function locateIn(
   if (isSeq(node)) {
     const items = node.items.map((item) => {
       if (!isScalar(item) || typeof item.value !== 'string')
-        throw notThere(path, `the list holds ${kindOf(item as Node)}, not addresses`);
+        throw notThere(path, `the list holds ${kindOf(item)}, not addresses`);
       const [from = 0, to = 0] = item.range ?? [];
       return { value: item.value, start: from, end: to };
     });
@@ -64,7 +64,7 @@ function nodeAt(source: string, parts: readonly PathPart[], path: string): Node 
   const lines = new LineCounter();
   // All scalars as text: an address is never to become a number, and a tag never anything but a tag.
   const documents = parseAllDocuments(source, { schema: 'failsafe', lineCounter: lines, logLevel: 'silent' });
-  const list: readonly Document[] = Array.isArray(documents) ? (documents as unknown as Document[]) : [];
+  const list: readonly Document[] = Array.isArray(documents) ? documents : [];
   const error = list.flatMap((document) => document.errors)[0];
   if (error) {
     const at = lines.linePos(error.pos[0]);
@@ -94,7 +94,7 @@ function descend(start: Node | null, parts: readonly PathPart[], path: string): 
       node = isSeq(node) ? node.items[part.index] : undefined;
     } else if (part.kind === 'where') {
       node = isSeq(node)
-        ? node.items.find((item) => isMap(item) && String(item.get(part.key) ?? '') === part.value)
+        ? node.items.find((item) => isMap(item) && item.get(part.key) === part.value)
         : undefined;
     }
     if (node === undefined || node === null) return undefined;

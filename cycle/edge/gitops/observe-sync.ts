@@ -12,19 +12,27 @@ import type { ArgoApplication, FluxKustomization, SyncObserved } from './sync.ts
 
 type IngressConfig = NonNullable<Config['ingress']>;
 
-/** The ingress part of the configuration, its repository, and the cluster's API. */
-export interface SyncLink {
-  ingress: IngressConfig;
-  repo: Repo;
-  api: () => Promise<KubeApi>;
+/** What is taken from the steps' context. */
+export interface SyncContext {
+  config: Config;
+  gitops: Repo | undefined;
+  cluster: { kube(): Promise<KubeApi> };
 }
 
+/** One read of the tool's object or of git. */
+const READ_MS = 20_000;
+
 /** Why the cluster does not run `commit` (or a descendant of it) yet; undefined when it does. */
-export async function observeSync(link: SyncLink, commit: string, wait: Wait): Promise<string | undefined> {
-  const observed = await readSync(link, wait);
+export async function observeSync(
+  ctx: SyncContext,
+  commit: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const wait: Wait = { deadlineMs: READ_MS, signal };
+  const observed = await readSync(ctx, wait);
   const containing = new Set<string>();
   for (const revision of revisionsOf(observed)) {
-    if (revision !== commit && (await contains(link.repo, commit, revision, wait))) containing.add(revision);
+    if (revision !== commit && (await contains(ctx.gitops, commit, revision, wait))) containing.add(revision);
   }
   const judged = judgeSync(observed, commit, (revision) => containing.has(revision));
   return judged.synced ? undefined : judged.reason;
@@ -34,11 +42,17 @@ export async function observeSync(link: SyncLink, commit: string, wait: Wait): P
  * Asks the tool to look at the repository now, and, where it does not do so by itself, to apply it. Harmless to
  * repeat. `nowIso` only has to differ from the last one.
  */
-export async function requestSync(link: SyncLink, commit: string, nowIso: string, wait: Wait): Promise<void> {
-  const observed = await readSync(link, wait);
-  const path = objectPath(link.ingress);
+export async function requestSync(
+  ctx: SyncContext,
+  commit: string,
+  nowIso: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const wait: Wait = { deadlineMs: READ_MS, signal };
+  const observed = await readSync(ctx, wait);
+  const path = objectPath(ctx.config.ingress);
   if (path === undefined) return;
-  const api = await link.api();
+  const api = await ctx.cluster.kube();
   if (observed.tool === 'flux') {
     must(
       await api.patch(path, 'merge', fluxReconcilePatch(nowIso), wait),
@@ -55,11 +69,11 @@ export async function requestSync(link: SyncLink, commit: string, nowIso: string
   }
 }
 
-async function readSync(link: SyncLink, wait: Wait): Promise<SyncObserved> {
-  const { sync } = link.ingress;
-  const path = objectPath(link.ingress);
-  if (sync.tool === 'none' || path === undefined) return { tool: 'none' };
-  const api = await link.api();
+async function readSync(ctx: SyncContext, wait: Wait): Promise<SyncObserved> {
+  const sync = ctx.config.ingress?.sync;
+  const path = objectPath(ctx.config.ingress);
+  if (sync === undefined || sync.tool === 'none' || path === undefined) return { tool: 'none' };
+  const api = await ctx.cluster.kube();
   if (sync.tool === 'flux') {
     const kustomization = maybe(
       await api.get<FluxKustomization>(path, wait),
@@ -68,21 +82,28 @@ async function readSync(link: SyncLink, wait: Wait): Promise<SyncObserved> {
     return { tool: 'flux', name: sync.kustomization, kustomization };
   }
   const application = maybe(await api.get<ArgoApplication>(path, wait), `Application ${sync.application}`);
-  return { tool: 'argocd', name: sync.application, application, repository: link.ingress.repository };
+  return { tool: 'argocd', name: sync.application, application, repository: ctx.config.ingress?.repository };
 }
 
-function objectPath({ sync }: IngressConfig): string | undefined {
-  if (sync.tool === 'argocd') {
+function objectPath(ingress: IngressConfig | undefined): string | undefined {
+  const sync = ingress?.sync;
+  if (sync?.tool === 'argocd') {
     return `/apis/argoproj.io/v1alpha1/namespaces/${sync.namespace}/applications/${sync.application}`;
   }
-  if (sync.tool === 'flux') {
+  if (sync?.tool === 'flux') {
     return `/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/${sync.namespace}/kustomizations/${sync.kustomization}`;
   }
   return undefined;
 }
 
 /** A revision that git does not know here is of another branch or repository: it does not contain our commit. */
-async function contains(repo: Repo, commit: string, revision: string, wait: Wait): Promise<boolean> {
+async function contains(
+  repo: Repo | undefined,
+  commit: string,
+  revision: string,
+  wait: Wait,
+): Promise<boolean> {
+  if (repo === undefined) return false;
   try {
     return await repo.isAncestor(commit, revision, wait);
   } catch (error) {

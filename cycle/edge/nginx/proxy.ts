@@ -190,7 +190,6 @@ function putBody(
   const heads: string[] = [];
   const bodies: Uint8Array[] = [];
   for (const [path, text] of Object.entries(changes)) {
-    // eslint-disable-next-line no-control-regex
     if (/[\x00-\x1f]/.test(path)) {
       throw new CodedError(
         'NC4006',

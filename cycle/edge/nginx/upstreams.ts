@@ -6,27 +6,12 @@
 import { CodedError } from '../../../ports/errors.ts';
 import { canonicalAddress, requireAddress } from '../address.ts';
 import { parseNginx, walk } from './grammar.ts';
-import type { Directive, Document, Word } from './grammar.ts';
-import { contextsOf } from './includes.ts';
+import type { Directive, Word } from './grammar.ts';
 import type { BlockContext } from './includes.ts';
+import { hostPort, sameUpstream, survey } from './places.ts';
+import type { NginxFiles, Place, UpstreamServer } from './places.ts';
 
-/** Absolute path → text. */
-export type NginxFiles = Readonly<Record<string, string>>;
-
-export interface UpstreamServer {
-  file: string;
-  line: number;
-  context: BlockContext;
-  upstream: string;
-  /** As nginx reads it: IPv6 without brackets in its one spelling, a host name, or `unix:` and a path. */
-  address: string;
-  /** Absent for `unix:` and where nginx's default (80) is meant. */
-  port?: number;
-  /** `weight=5`, `max_fails=2`, `backup`, `down`, `resolve` … in their order. */
-  params: string[];
-  down: boolean;
-  backup: boolean;
-}
+export type { NginxFiles, UpstreamServer } from './places.ts';
 
 /** A server line that was taken out, with what is needed to put it back in its place. */
 export interface RemovedLine {
@@ -40,6 +25,8 @@ export interface RemovedLine {
   wholeLine?: string;
   /** `address:port` of the server before it in that upstream. */
   after?: string;
+  /** The line above it, when it had a line of its own. */
+  lineAbove?: string;
 }
 
 export interface Mention {
@@ -152,7 +139,12 @@ export function removeAddress(
       upstream: server.upstream,
       statement: document.text.slice(directive.start, directive.end),
       address: server.address,
-      ...(own ? { wholeLine: document.text.slice(own.start, own.contentEnd) } : {}),
+      ...(own
+        ? {
+            wholeLine: document.text.slice(own.start, own.contentEnd),
+            lineAbove: lineEndingAt(document.text, own.start),
+          }
+        : {}),
       ...(before && sameUpstream(before.server, server) ? { after: hostPort(before.server) } : {}),
     });
     const gap = /^[ \t]*/.exec(document.text.slice(directive.end))?.[0].length ?? 0;
@@ -171,133 +163,27 @@ export function restore(files: NginxFiles, line: RemovedLine): Record<string, st
     (place) => place.server.file === line.file && sameUpstream(place.server, line),
   );
   if (places.some((place) => place.server.address === line.address)) return {};
-  const anchor = places.find((place) => hostPort(place.server) === line.after);
   const first = places[0];
   if (!first) {
     throw new CodedError('NC4007', `${line.file} has no upstream ${line.upstream} with a server.`, [
       line.wholeLine ?? line.statement,
     ]);
   }
-  const place = anchor ?? first;
-  const own = ownLine(place.document.text, place.directive);
-  const eol = lineEnd(place.document.text);
-  if (line.wholeLine === undefined || !own) {
-    return applied(files, [
-      anchor || line.after !== undefined
-        ? insertAfter(anchor ?? (places.at(-1) as Place), line.statement)
-        : {
-            file: line.file,
-            start: first.directive.start,
-            end: first.directive.start,
-            text: `${line.statement} `,
-          },
-    ]);
+  const { text } = first.document;
+  const insert = (at: number, what: string) =>
+    applied(files, [{ file: line.file, start: at, end: at, text: what }]);
+  if (line.wholeLine !== undefined) {
+    const at = lineBelow(text, first.block, line.lineAbove);
+    if (at !== undefined) return insert(at, line.wholeLine + lineEnd(text));
   }
-  // An anchor that is gone means that someone else edited: the end of the upstream is the harmless place.
-  const target = anchor ?? (line.after === undefined ? undefined : (places.at(-1) as Place));
-  if (!target)
-    return applied(files, [
-      { file: line.file, start: own.start, end: own.start, text: line.wholeLine + eol },
-    ]);
-  const spot = ownLine(target.document.text, target.directive);
-  if (!spot) return applied(files, [insertAfter(target, line.statement)]);
-  const text = spot.end === spot.contentEnd ? eol + line.wholeLine : line.wholeLine + eol;
-  return applied(files, [{ file: line.file, start: spot.end, end: spot.end, text }]);
-}
-
-// --- places
-
-interface Place {
-  server: UpstreamServer;
-  directive: Directive;
-  document: Document;
-}
-
-interface Edit {
-  file: string;
-  start: number;
-  end: number;
-  text: string;
-}
-
-function survey(files: NginxFiles): Place[] {
-  const documents = new Map(Object.entries(files).map(([file, text]) => [file, parseNginx(text, file)]));
-  const contexts = contextsOf(documents);
-  const places: Place[] = [];
-  const definitions: { name: string; context: BlockContext; where: string }[] = [];
-  for (const [file, document] of documents) {
-    walk(document.body, (block, path) => {
-      if (block.name !== 'upstream' || !block.children || !block.args[0]) return;
-      const context: BlockContext = path.includes('http')
-        ? 'http'
-        : path.includes('stream')
-          ? 'stream'
-          : (contexts.get(file) ?? 'unknown');
-      const name = block.args[0].value;
-      definitions.push({ name, context, where: `${file}:${block.line}` });
-      for (const directive of block.children) {
-        const target = directive.name === 'server' ? directive.args[0] : undefined;
-        if (target)
-          places.push({ server: placeAt(file, context, name, directive, target), directive, document });
-      }
-    });
-  }
-  for (const [index, one] of definitions.entries()) {
-    const twin = definitions.slice(index + 1).find((other) => sameBlock(one, other));
-    if (twin) {
-      throw new CodedError(
-        'NC4002',
-        `Upstream "${one.name}" is defined in ${one.where} and in ${twin.where}.`,
-      );
-    }
-  }
-  return places;
-}
-
-/** `http` and `stream` have their own name spaces; a context that is not known may be either. */
-function sameBlock(
-  a: { name: string; context: BlockContext },
-  b: { name: string; context: BlockContext },
-): boolean {
-  return a.name === b.name && (a.context === b.context || a.context === 'unknown' || b.context === 'unknown');
-}
-
-function sameUpstream(
-  a: Pick<UpstreamServer, 'upstream' | 'context'>,
-  b: Pick<UpstreamServer, 'upstream' | 'context'>,
-) {
-  return a.upstream === b.upstream && a.context === b.context;
-}
-
-function placeAt(
-  file: string,
-  context: BlockContext,
-  upstream: string,
-  directive: Directive,
-  target: Word,
-): UpstreamServer {
-  const params = directive.args.slice(1).map((word) => word.value);
-  return {
-    file,
-    line: directive.line,
-    context,
-    upstream,
-    ...splitTarget(target.value),
-    params,
-    down: params.includes('down'),
-    backup: params.includes('backup'),
-  };
-}
-
-function splitTarget(value: string): { address: string; port?: number } {
-  if (value.startsWith('unix:')) return { address: value };
-  const match = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(value);
-  if (!match?.[1]) return { address: value };
-  return { address: canonicalAddress(match[1]), ...(match[2] ? { port: Number(match[2]) } : {}) };
-}
-
-function hostPort(server: UpstreamServer): string {
-  return server.port === undefined ? server.address : `${server.address}:${server.port}`;
+  // The line above is gone, so someone else edited: behind the old neighbour, or at the end, is the harmless place.
+  const anchor = places.find((place) => hostPort(place.server) === line.after);
+  if (!anchor && line.after === undefined) return insert(first.directive.start, `${line.statement} `);
+  const place = anchor ?? places.at(-1) ?? first;
+  const own = line.wholeLine === undefined ? undefined : ownLine(text, place.directive);
+  if (!own || line.wholeLine === undefined) return applied(files, [insertAfter(place, line.statement)]);
+  const eol = lineEnd(text);
+  return insert(own.end, own.end === own.contentEnd ? eol + line.wholeLine : line.wholeLine + eol);
 }
 
 /** nginx refuses an upstream without servers, and one whose servers are all `down` answers 502. */
@@ -317,6 +203,13 @@ function requireOthers(places: readonly Place[], address: string, verb: string):
 }
 
 // --- edits
+
+interface Edit {
+  file: string;
+  start: number;
+  end: number;
+  text: string;
+}
 
 const lastWord = (directive: Directive): Word => directive.args.at(-1) as Word;
 const lineEnd = (text: string): string => /\r?\n/.exec(text)?.[0] ?? '\n';
@@ -352,6 +245,25 @@ function ownLine(
   if (!/^[ \t]*$/.test(indent) || !/^[ \t]*(#.*)?$/.test(text.slice(directive.end, contentEnd)))
     return undefined;
   return { start, contentEnd, end: newline < 0 ? text.length : newline + 1, indent };
+}
+
+/** The line, without its end, that ends right before `at`. */
+function lineEndingAt(text: string, at: number): string {
+  return text.slice(text.lastIndexOf('\n', at - 2) + 1, Math.max(0, at - 1)).replace(/\r$/, '');
+}
+
+/** Start of the line below the only one of that text from the block's opening to its end. */
+function lineBelow(text: string, block: Directive, line: string | undefined): number | undefined {
+  if (line === undefined) return undefined;
+  const found: number[] = [];
+  for (let at = text.lastIndexOf('\n', block.start - 1) + 1; at < block.end;) {
+    const newline = text.indexOf('\n', at);
+    if (newline < 0 || newline >= block.end) break;
+    if (newline > (block.open ?? 0) && text.slice(at, newline).replace(/\r$/, '') === line)
+      found.push(newline + 1);
+    at = newline + 1;
+  }
+  return found.length === 1 ? found[0] : undefined;
 }
 
 function insertAfter(place: Place, statement: string): Edit {

@@ -80,7 +80,9 @@ export async function startDns(options: DnsServerOptions): Promise<RunningDns> {
   }
   requireInterface(at.map((one) => one.address));
   const children: Child[] = [];
-  const stop = async () => void (await Promise.all(children.map((child) => child.stop())));
+  const stop = async () => {
+    await Promise.all(children.map((child) => child.stop()));
+  };
   const logs: string[] = [];
   try {
     for (const [index, here] of at.entries()) {

@@ -130,7 +130,7 @@ async function standIn(
           sameDigest(context.key.data, accepted.getPublicSSH()) &&
           (!context.signature ||
             !context.blob ||
-            accepted.verify(context.blob, context.signature, context.hashAlgo) === true);
+            accepted.verify(context.blob, context.signature, context.hashAlgo));
         if (known) context.accept();
         else context.reject(['publickey']);
       });

@@ -2,7 +2,7 @@
  * A certificate authority and the leaves that it signs: ECDSA P-256 over WebCrypto. The lab's own, made new
  * for each world; rke's are RSA, which no reader of them may depend on.
  */
-import './reflect.ts';
+import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
 import * as x509 from '@peculiar/x509';

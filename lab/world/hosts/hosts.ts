@@ -3,6 +3,7 @@
  * guest, the Machine that the rest of the world sees. Names are not unique, Remove-VM leaves disks, and notes belong
  * to whoever wrote them, as on a real host.
  */
+import { CodedError } from '../../../ports/errors.ts';
 import type { Timing } from '../timing.ts';
 import type { Machine, World } from '../world.ts';
 import { runScript } from './engine.ts';
@@ -134,7 +135,8 @@ export function createHosts(world: World, timing: Timing, specs: HostSpec[]): Ho
     vm: find,
     addVm(spec) {
       const host = all.get(spec.host ?? first ?? '');
-      if (host === undefined) throw new RangeError(`no such host: ${spec.host ?? first ?? '(none)'}`);
+      if (host === undefined)
+        throw new CodedError('NC9201', `no such host: ${spec.host ?? first ?? '(none)'}`);
       const id = spec.id ?? newGuid(world.random);
       const path = spec.path ?? `D:\\VMs\\${spec.name}`;
       const disk = `${path}\\${spec.name}.vhdx`;
@@ -169,7 +171,7 @@ export function createHosts(world: World, timing: Timing, specs: HostSpec[]): Ho
     powerOff: (id, how) => power.off(existing(find(id), id), how),
     engine(hostName, script, stdin, signal) {
       const host = all.get(hostName);
-      if (host === undefined) throw new RangeError(`no such host: ${hostName}`);
+      if (host === undefined) throw new CodedError('NC9201', `no such host: ${hostName}`);
       return runScript({ world, timing, host, hosts, power }, script, stdin, signal);
     },
     running: () => hosts.vms().filter((vm) => vm.state === 'running' || vm.state === 'starting').length,
@@ -179,7 +181,7 @@ export function createHosts(world: World, timing: Timing, specs: HostSpec[]): Ho
 }
 
 function existing(vm: Vm | undefined, id: string): Vm {
-  if (vm === undefined) throw new RangeError(`no such VM: ${id}`);
+  if (vm === undefined) throw new CodedError('NC9201', `no such VM: ${id}`);
   return vm;
 }
 

@@ -4,7 +4,7 @@
  */
 import { apiVersions, groupList, groupOf, health, resourceList, versionInfo } from './discovery.ts';
 import { evict } from './evict.ts';
-import type { Kinds, KubeObject, Meta, NewObject, Resource, WorkloadObject } from './objects.ts';
+import type { KubeObject, Meta, NewObject, Resource, WorkloadObject } from './objects.ts';
 import { applyPatch } from './patch.ts';
 import { readCollection } from './read.ts';
 import { groupVersion } from './resources.ts';
@@ -163,7 +163,7 @@ const isDryRun = (call: Call): boolean => {
 
 function create(call: Call): KubeResponse {
   const { type, namespace } = call.route;
-  const object = parse(call.body) as NewObject;
+  const object = { metadata: {}, ...(parse(call.body) as Partial<NewObject>) } as NewObject;
   checkIdentity(call, object, undefined);
   if (type.namespaced) {
     const within = namespace ?? 'default';
@@ -172,7 +172,7 @@ function create(call: Call): KubeResponse {
     object.metadata = { ...object.metadata, namespace: within };
   }
   // Only the server says when something began.
-  if (object.metadata) delete object.metadata.creationTimestamp;
+  delete object.metadata.creationTimestamp;
   const made = call.context.store.create(type.resource, defaulted(type.resource, object), {
     dryRun: isDryRun(call),
   });
@@ -222,10 +222,11 @@ function defaulted(resource: Resource, object: NewObject): NewObject {
   return object;
 }
 
-function write(call: Call, name: string, object: KubeObject, patched = false): KubeResponse {
+function write(call: Call, name: string, given: KubeObject, patched = false): KubeResponse {
+  const object = { ...given, metadata: { ...given.metadata } };
   const { type, namespace, subresource } = call.route;
   checkIdentity(call, object, name);
-  const resourceVersion = object.metadata?.resourceVersion;
+  const resourceVersion = object.metadata.resourceVersion;
   if (type.conditionalOnly === true && !patched && !resourceVersion) {
     throw failures.invalid(
       type.kind,
@@ -329,7 +330,7 @@ function scale(call: Call, method: string, name: string): KubeResponse {
     apiVersion: 'autoscaling/v1',
     metadata: { ...object.metadata, ownerReferences: undefined },
     spec: { replicas: object.spec.replicas ?? 1 },
-    status: { replicas: object.status?.['replicas'] ?? 0 },
+    status: { replicas: (object as Partial<WorkloadObject>).status?.['replicas'] ?? 0 },
   });
   const current = existing(call, name) as WorkloadObject;
   if (method === 'GET') return json(200, view(current));

@@ -108,7 +108,9 @@ function isIndexed(kind: string, path: string): boolean {
 function fieldOf(object: KubeObject, path: string): string {
   let value: unknown = object;
   for (const part of path.split('.')) value = (value as Record<string, unknown> | undefined)?.[part];
-  return value === undefined || value === null ? '' : String(value);
+  return ['string', 'number', 'boolean'].includes(typeof value)
+    ? `${value as string | number | boolean}`
+    : '';
 }
 
 /** A taint that this pod does not tolerate, of the effects asked for. */

@@ -158,8 +158,9 @@ export function createStore(nowMs: () => number, random: () => number): Store {
     },
     create(resource, object, options = {}) {
       const { namespaced, group, kind } = resourceType(resource);
-      const draft = structuredClone(object) as unknown as KubeObject;
-      const meta = (draft.metadata ??= {} as never);
+      const named = { apiVersion: groupVersion(resourceType(resource)), kind };
+      const draft = { ...named, ...structuredClone(object) } as unknown as KubeObject;
+      const meta = draft.metadata;
       if (!meta.name && meta.generateName) meta.name = `${meta.generateName}${hex(5)}`;
       if (!meta.name)
         throw failures.invalid(kind, '', 'metadata.name: Required value: name or generateName is required');
@@ -167,8 +168,6 @@ export function createStore(nowMs: () => number, random: () => number): Store {
       if (table(resource).has(key)) throw failures.alreadyExists(resource, group, meta.name);
       if (namespaced) meta.namespace ??= 'default';
       else delete meta.namespace;
-      draft.apiVersion ??= groupVersion(resourceType(resource));
-      draft.kind ??= kind;
       meta.uid = uid();
       meta.creationTimestamp = iso(nowMs());
       if (object.metadata.creationTimestamp !== undefined)
@@ -284,12 +283,12 @@ export function createStore(nowMs: () => number, random: () => number): Store {
 
 /** What a PUT may change: never the identity, and either the status or everything else. */
 function merged(resource: Resource, before: KubeObject, object: KubeObject, statusOnly: boolean): KubeObject {
-  const draft = structuredClone(object);
+  // A body may leave out what its URL says.
+  const named: Partial<KubeObject> = { apiVersion: before.apiVersion, kind: before.kind };
+  const draft = Object.assign(named, structuredClone(object)) as KubeObject;
   if (statusOnly) return { ...structuredClone(before), status: draft.status };
   const { uid, creationTimestamp, deletionTimestamp, deletionGracePeriodSeconds, generation } =
     before.metadata;
-  draft.apiVersion ??= before.apiVersion;
-  draft.kind ??= before.kind;
   Object.assign(draft.metadata, { uid, creationTimestamp });
   if (generation !== undefined) draft.metadata.generation = generation;
   if (deletionTimestamp !== undefined) {
@@ -305,7 +304,7 @@ function merged(resource: Resource, before: KubeObject, object: KubeObject, stat
 function graceOf(resource: Resource, object: KubeObject, asked: number | undefined): number {
   if (resource !== 'pods') return 0;
   const pod = object as Kinds['pods'];
-  if (pod.spec.nodeName === undefined || pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed')
-    return 0;
+  const phase = (pod as Partial<Kinds['pods']>).status?.phase;
+  if (pod.spec.nodeName === undefined || phase === 'Succeeded' || phase === 'Failed') return 0;
   return asked ?? pod.spec.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS;
 }

@@ -274,7 +274,9 @@ describe('the agent of the runner', () => {
       {
         cancelLadder: ladder,
         signal: person.signal,
-        onTaskSpawn: (info) => void (pid ||= info.pid),
+        onTaskSpawn: (info) => {
+          pid ||= info.pid;
+        },
         onEvent: (event) => {
           if (event.type === 'log' && event.line === 'ready') {
             endings.push(Date.now());

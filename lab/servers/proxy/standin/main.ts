@@ -35,10 +35,10 @@ if (cluster.isWorker) {
 } else if (process.argv.includes('-v')) {
   process.stderr.write('nginx version: nginx/stand-in\n');
 } else if (process.argv.includes('-t')) {
-  const site = readOrExit();
+  readOrExit();
   process.stderr.write(`nginx: the configuration file ${conf} syntax is ok\n`);
   process.stderr.write(`nginx: configuration file ${conf} test is successful\n`);
-  process.exit(site ? 0 : 1);
+  process.exit(0);
 } else if (option('-s') === 'reload') {
   const site = readOrExit();
   try {
@@ -88,7 +88,8 @@ async function master(first: StandInSite): Promise<void> {
     try {
       next = readSite(conf, prefix);
     } catch (error) {
-      return log('emerg', (error as Error).message);
+      log('emerg', (error as Error).message);
+      return;
     }
     const held = new Set(listenKeys(site));
     const wanted = listenKeys(next).filter((key) => !held.has(key));
@@ -97,7 +98,10 @@ async function master(first: StandInSite): Promise<void> {
       for (const key of wanted) if (!(await canBind(key))) taken.push(key);
       if (taken.length === 0) break;
       for (const key of taken) log('emerg', `bind() to ${key} failed (98: Address already in use)`);
-      if (tries === BIND_TRIES) return log('emerg', 'still could not bind()');
+      if (tries === BIND_TRIES) {
+        log('emerg', 'still could not bind()');
+        return;
+      }
       await new Promise((done) => setTimeout(done, BIND_PAUSE_MS));
     }
     const old = generation;
@@ -112,7 +116,9 @@ async function master(first: StandInSite): Promise<void> {
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
-  process.on('SIGHUP', () => (busy = busy.then(reload)));
+  process.on('SIGHUP', () => {
+    busy = busy.then(reload);
+  });
   for (const key of listenKeys(site)) {
     if (await canBind(key)) continue;
     process.stderr.write(`nginx: [emerg] bind() to ${key} failed (98: Address already in use)\n`);

@@ -1,11 +1,27 @@
 import assert from 'node:assert/strict';
-import { bestSuccessor, judgeAddition, judgePath, judgeRemoval, quorum, tolerance } from '../../../../cycle/cluster/etcd/quorum.ts';
+import {
+  bestSuccessor,
+  judgeAddition,
+  judgePath,
+  judgeRemoval,
+  quorum,
+  tolerance,
+} from '../../../../cycle/cluster/etcd/quorum.ts';
 import type { EtcdMember, EtcdObservation } from '../../../../cycle/cluster/etcd/members.ts';
 
 function member(i: number, more: Partial<EtcdMember> = {}): EtcdMember {
   return {
-    id: `1000000000000000000${i}`, name: `etcd-n${i}`, peerUrls: [], clientUrls: [], address: `10.0.0.${i}`, isLearner: false,
-    healthy: true, leader: i === 1, raftIndex: '9007199254740993', alarms: [], ...more,
+    id: `1000000000000000000${i}`,
+    name: `etcd-n${i}`,
+    peerUrls: [],
+    clientUrls: [],
+    address: `10.0.0.${i}`,
+    isLearner: false,
+    healthy: true,
+    leader: i === 1,
+    raftIndex: '9007199254740993',
+    alarms: [],
+    ...more,
   };
 }
 
@@ -31,17 +47,62 @@ describe('the quorum of etcd', () => {
     ['one of three healthy', cluster(3), 'etcd-n3', {}, []],
     ['one of two healthy', cluster(2), 'etcd-n2', {}, []],
     ['the only one', cluster(1), 'etcd-n1', {}, ['NC3102']],
-    ['one of three with another down', cluster(3, set(2, { healthy: false })), 'etcd-n3', {}, ['NC3102', 'NC3103']],
+    [
+      'one of three with another down',
+      cluster(3, set(2, { healthy: false })),
+      'etcd-n3',
+      {},
+      ['NC3102', 'NC3103'],
+    ],
     ['a dead one of three', cluster(3, set(3, { healthy: false })), 'etcd-n3', { dead: true }, []],
-    ['a dead one of two: the rest has no majority', cluster(2, set(2, { healthy: false })), 'etcd-n2', { dead: true }, ['NC3102']],
-    ['a dead one of three with another down', cluster(3, (m) => { set(2, { healthy: false })(m); set(3, { healthy: false })(m); }), 'etcd-n3', { dead: true }, ['NC3102', 'NC3103']],
+    [
+      'a dead one of two: the rest has no majority',
+      cluster(2, set(2, { healthy: false })),
+      'etcd-n2',
+      { dead: true },
+      ['NC3102'],
+    ],
+    [
+      'a dead one of three with another down',
+      cluster(3, (m) => {
+        set(2, { healthy: false })(m);
+        set(3, { healthy: false })(m);
+      }),
+      'etcd-n3',
+      { dead: true },
+      ['NC3102', 'NC3103'],
+    ],
     ['one beside a learner', cluster(4, set(4, { isLearner: true })), 'etcd-n3', {}, ['NC3103']],
-    ['one under an alarm', cluster(3, set(1, { alarms: ['NOSPACE'], leader: true })), 'etcd-n3', {}, ['NC3103']],
-    ['one while another is far behind', cluster(3, set(2, { raftIndex: '9007199254730993' })), 'etcd-n3', {}, ['NC3103']],
-    ['one while another is a little behind', cluster(3, set(2, { raftIndex: '9007199254740992' })), 'etcd-n3', {}, []],
+    [
+      'one under an alarm',
+      cluster(3, set(1, { alarms: ['NOSPACE'], leader: true })),
+      'etcd-n3',
+      {},
+      ['NC3103'],
+    ],
+    [
+      'one while another is far behind',
+      cluster(3, set(2, { raftIndex: '9007199254730993' })),
+      'etcd-n3',
+      {},
+      ['NC3103'],
+    ],
+    [
+      'one while another is a little behind',
+      cluster(3, set(2, { raftIndex: '9007199254740992' })),
+      'etcd-n3',
+      {},
+      [],
+    ],
     ['one while nobody leads', cluster(3, set(1, { leader: false })), 'etcd-n3', {}, ['NC3103']],
     ['one that is not a member', cluster(3), 'etcd-n9', {}, ['NC3104']],
-    ['one of a set that is not expected', cluster(3), 'etcd-n3', { expected: ['etcd-n1', 'etcd-n2'] }, ['NC3104']],
+    [
+      'one of a set that is not expected',
+      cluster(3),
+      'etcd-n3',
+      { expected: ['etcd-n1', 'etcd-n2'] },
+      ['NC3104'],
+    ],
     ['one while the members disagree', { ...cluster(3), disagree: true }, 'etcd-n3', {}, ['NC3103']],
   ];
   for (const [what, observation, name, options, expected] of removals) {
@@ -57,8 +118,21 @@ describe('the quorum of etcd', () => {
     ['2 → 3 → 2 with one down', cluster(2, set(2, { healthy: false })), {}, ['NC3102', 'NC3103']],
     ['3 → 4 → 3', cluster(3), {}, []],
     ['5 → 6 → 5', cluster(5), {}, []],
-    ['3 → 2 → 3 for a dead one', cluster(3, set(1, { healthy: false, leader: false })), { dead: true }, ['NC3103']],
-    ['3 → 2 → 3 for a dead one, a new leader elected', cluster(3, (m) => { set(1, { healthy: false, leader: false })(m); set(2, { leader: true })(m); }), { dead: true }, []],
+    [
+      '3 → 2 → 3 for a dead one',
+      cluster(3, set(1, { healthy: false, leader: false })),
+      { dead: true },
+      ['NC3103'],
+    ],
+    [
+      '3 → 2 → 3 for a dead one, a new leader elected',
+      cluster(3, (m) => {
+        set(1, { healthy: false, leader: false })(m);
+        set(2, { leader: true })(m);
+      }),
+      { dead: true },
+      [],
+    ],
   ];
   for (const [what, observation, options, expected] of paths) {
     it(`${expected.length === 0 ? 'allows' : 'refuses'} the path ${what}`, () =>
@@ -78,7 +152,10 @@ describe('the quorum of etcd', () => {
           for (const one of observation.members) {
             if (judgeRemoval(observation, one.name, { dead }).length > 0) continue;
             const rest = observation.members.filter((other) => other !== one && !other.isLearner);
-            assert.ok(rest.filter((other) => other.healthy).length >= quorum(rest.length) && rest.length > 0, JSON.stringify(observation));
+            assert.ok(
+              rest.filter((other) => other.healthy).length >= quorum(rest.length) && rest.length > 0,
+              JSON.stringify(observation),
+            );
           }
         }
         if (judgeAddition(observation, SMALL).length === 0 && n > 1) {
@@ -90,7 +167,11 @@ describe('the quorum of etcd', () => {
   });
 
   it('hands the leadership to the healthy voter that is furthest, compared as 64 bits', () => {
-    const { members } = cluster(4, (m) => { set(2, { raftIndex: '9007199254740994' })(m); set(3, { raftIndex: '9007199254740999', healthy: false })(m); set(4, { isLearner: true, raftIndex: '9007199254740999' })(m); });
+    const { members } = cluster(4, (m) => {
+      set(2, { raftIndex: '9007199254740994' })(m);
+      set(3, { raftIndex: '9007199254740999', healthy: false })(m);
+      set(4, { isLearner: true, raftIndex: '9007199254740999' })(m);
+    });
     assert.equal(bestSuccessor(members, members[0]?.id ?? '')?.name, 'etcd-n2');
   });
 });

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { createKubeApi, maybe, must } from '../../../../cycle/cluster/kubernetes/api.ts';
 import { parseKubeconfig, withServers } from '../../../../cycle/cluster/kubernetes/kubeconfig.ts';
-import { judgeLock, lockName, readLock, releaseLock, takeLock, annotateLock } from '../../../../cycle/cluster/kubernetes/lease.ts';
+import {
+  judgeLock,
+  lockName,
+  readLock,
+  releaseLock,
+  takeLock,
+  annotateLock,
+} from '../../../../cycle/cluster/kubernetes/lease.ts';
 import { observeKube, quantity } from '../../../../cycle/cluster/kubernetes/observe.ts';
 import { clock } from '../../../../ports/clock.ts';
 import { PortError } from '../../../../ports/ports.ts';
@@ -29,7 +36,9 @@ describe('the Kubernetes client', () => {
     for (let i = 0; i < 5; i += 1) double.put(`/api/v1/nodes/n${i}`, { metadata: { name: `n${i}` } });
     let expired = 0;
     double.before = (request) =>
-      request.url.includes('continue=') && (expired += 1) === 1 ? { status: 410, body: { kind: 'Status', reason: 'Expired' } } : undefined;
+      request.url.includes('continue=') && (expired += 1) === 1
+        ? { status: 410, body: { kind: 'Status', reason: 'Expired' } }
+        : undefined;
     assert.equal(must(await api.list('/api/v1/nodes', WAIT, { limit: 3 }), 'nodes').items.length, 5);
   });
 
@@ -86,7 +95,11 @@ describe('the Kubernetes client', () => {
     const { double, api } = world();
     double.groupVersions = ['policy/v1beta1', 'discovery.k8s.io/v1beta1'];
     double.put('/api/v1/nodes/n1', {
-      metadata: { name: 'n1', creationTimestamp: '2026-01-01T00:00:00Z', labels: { 'node-cycle/hold': 'disk' } },
+      metadata: {
+        name: 'n1',
+        creationTimestamp: '2026-01-01T00:00:00Z',
+        labels: { 'node-cycle/hold': 'disk' },
+      },
       spec: { unschedulable: true },
       status: {
         conditions: [{ type: 'Ready', status: 'True', reason: 'KubeletReady' }],
@@ -96,18 +109,31 @@ describe('the Kubernetes client', () => {
     });
     double.put('/apis/discovery.k8s.io/v1beta1/namespaces/d/endpointslices/s', {
       metadata: { name: 's', namespace: 'd', labels: { 'kubernetes.io/service-name': 'web' } },
-      endpoints: [{ addresses: ['1.1.1.1'], topology: { 'kubernetes.io/hostname': 'n1' }, conditions: { ready: true } }],
+      endpoints: [
+        { addresses: ['1.1.1.1'], topology: { 'kubernetes.io/hostname': 'n1' }, conditions: { ready: true } },
+      ],
     });
     const seen = await observeKube(api, { wait: WAIT, nowMs: 5 });
     const node = seen.nodes[0];
-    assert.deepEqual([node?.ready, node?.internalIp, node?.holdReason, node?.unschedulable], [true, '10.0.0.1', 'disk', true]);
+    assert.deepEqual(
+      [node?.ready, node?.internalIp, node?.holdReason, node?.unschedulable],
+      [true, '10.0.0.1', 'disk', true],
+    );
     assert.deepEqual(node?.allocatable, { cpuMillis: 1500, memoryBytes: 2 ** 31, pods: 110 });
     assert.equal(seen.endpointSlices[0]?.endpoints[0]?.nodeName, 'n1');
     assert.ok(double.seen.some((one) => one.url.includes('/apis/policy/v1beta1/poddisruptionbudgets')));
   });
 
   it('reads quantities in all their forms', () => {
-    assert.deepEqual(['250m', '2', '1.5Gi', '1e3', '100k', 'x', undefined].map(quantity), [0.25, 2, 1.5 * 2 ** 30, 1000, 100_000, 0, 0]);
+    assert.deepEqual(['250m', '2', '1.5Gi', '1e3', '100k', 'x', undefined].map(quantity), [
+      0.25,
+      2,
+      1.5 * 2 ** 30,
+      1000,
+      100_000,
+      0,
+      0,
+    ]);
   });
 });
 
@@ -122,8 +148,13 @@ users: [{name: u, user: ${user}}]
 describe('a kubeconfig', () => {
   it('gives server, CA and client certificate, the key as a secret', () => {
     const b64 = (text: string) => Buffer.from(text).toString('base64');
-    const target = parseKubeconfig(KUBECONFIG(`{client-certificate-data: ${b64('CERT')}, client-key-data: ${b64('KEY')}}`));
-    assert.deepEqual([target.servers, target.ca, target.clientCert], [['https://cp.home:6443'], 'CA', 'CERT']);
+    const target = parseKubeconfig(
+      KUBECONFIG(`{client-certificate-data: ${b64('CERT')}, client-key-data: ${b64('KEY')}}`),
+    );
+    assert.deepEqual(
+      [target.servers, target.ca, target.clientCert],
+      [['https://cp.home:6443'], 'CA', 'CERT'],
+    );
     assert.equal(String(target.clientKey), '***');
     assert.equal(target.clientKey?.reveal(), 'KEY');
     assert.equal(withServers(target, ['https://10.0.0.1:6443']).serverName, 'cp.home');
@@ -143,14 +174,21 @@ describe('a kubeconfig', () => {
   it('has its exec plugin run once, and again when the token ends', async () => {
     const expiry = new Date(Date.now() + 3_600_000).toISOString();
     const script = `echo '{"kind":"ExecCredential","status":{"token":"t-1","expirationTimestamp":"${expiry}"}}'`;
-    const target = parseKubeconfig(KUBECONFIG(`{exec: {apiVersion: client.authentication.k8s.io/v1, command: sh, args: ["-c", ${JSON.stringify(script)}]}}`));
+    const target = parseKubeconfig(
+      KUBECONFIG(
+        `{exec: {apiVersion: client.authentication.k8s.io/v1, command: sh, args: ["-c", ${JSON.stringify(script)}]}}`,
+      ),
+    );
     const double = kubeDouble();
     let runs = 0;
     const counted: typeof run = (request) => {
       runs += 1;
       return run(request);
     };
-    const api = createKubeApi({ http: double.http, clock, run: counted, env: { PATH: '/usr/bin:/bin' } }, target);
+    const api = createKubeApi(
+      { http: double.http, clock, run: counted, env: { PATH: '/usr/bin:/bin' } },
+      target,
+    );
     await api.get('/api/v1/nodes/a', WAIT);
     await api.get('/api/v1/nodes/a', WAIT);
     assert.equal(double.seen[1]?.headers?.['authorization'], 'Bearer t-1');
@@ -162,7 +200,14 @@ describe('the lock', () => {
   const DAY = 86_400_000;
 
   it('is free, mine, held, or to be taken over', () => {
-    const held = { name: 'l', holder: 'run-1', fence: 3, acquiredAtMs: 0, annotations: {}, resourceVersion: '1' };
+    const held = {
+      name: 'l',
+      holder: 'run-1',
+      fence: 3,
+      acquiredAtMs: 0,
+      annotations: {},
+      resourceVersion: '1',
+    };
     assert.equal(judgeLock(undefined, 'run-2', 5, DAY), 'free');
     assert.equal(judgeLock({ ...held, holder: undefined }, 'run-2', 5, DAY), 'free');
     assert.equal(judgeLock(held, 'run-1', 99 * DAY, DAY), 'mine');
@@ -175,7 +220,10 @@ describe('the lock', () => {
     const { api } = world();
     for (let round = 1; round <= 3; round += 1) {
       const seen = await readLock(api, 'Home', WAIT);
-      const [a, b] = await Promise.all([takeLock(api, 'Home', seen, `a${round}`, 1000, WAIT), takeLock(api, 'Home', seen, `b${round}`, 1000, WAIT)]);
+      const [a, b] = await Promise.all([
+        takeLock(api, 'Home', seen, `a${round}`, 1000, WAIT),
+        takeLock(api, 'Home', seen, `b${round}`, 1000, WAIT),
+      ]);
       assert.equal(Number(a.ok) + Number(b.ok), 1);
       const now = await readLock(api, 'Home', WAIT);
       assert.deepEqual([now?.fence, now?.name, now?.acquiredAtMs], [round, 'node-cycle-home', 1000]);
@@ -217,7 +265,10 @@ describe('the lock', () => {
     assert.ok(!(await releaseLock(api, 'c', 'me', WAIT)).ok);
     assert.ok((await releaseLock(api, 'c', 'you', WAIT, { 'node-cycle/pair': null })).ok);
     const free = await readLock(api, 'c', WAIT);
-    assert.deepEqual([free?.holder, free?.fence, free?.annotations['node-cycle/pair']], [undefined, 2, undefined]);
+    assert.deepEqual(
+      [free?.holder, free?.fence, free?.annotations['node-cycle/pair']],
+      [undefined, 2, undefined],
+    );
     assert.ok(double.objects.has('/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/node-cycle-c'));
   });
 

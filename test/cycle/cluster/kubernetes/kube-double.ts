@@ -58,11 +58,18 @@ export function kubeDouble(): KubeDouble {
 
   function answer(request: HttpRequest, url: URL): Answer {
     const path = url.pathname;
-    const sent = request.body === undefined ? undefined : (JSON.parse(Buffer.from(request.body).toString()) as KubeObject);
+    const sent =
+      request.body === undefined
+        ? undefined
+        : (JSON.parse(Buffer.from(request.body).toString()) as KubeObject);
     if (path === '/apis') {
-      return { status: 200, body: { groups: [{ versions: double.groupVersions.map((groupVersion) => ({ groupVersion })) }] } };
+      return {
+        status: 200,
+        body: { groups: [{ versions: double.groupVersions.map((groupVersion) => ({ groupVersion })) }] },
+      };
     }
-    if (request.method === 'GET') return objects.has(path) ? { status: 200, body: objects.get(path) } : list(url);
+    if (request.method === 'GET')
+      return objects.has(path) ? { status: 200, body: objects.get(path) } : list(url);
     if (path.endsWith('/eviction')) return evict(path.replace(/\/eviction$/, ''));
     if (request.method === 'POST' && sent !== undefined) {
       const at = `${path}/${sent.metadata.name}`;
@@ -72,7 +79,7 @@ export function kubeDouble(): KubeDouble {
     }
     const held = objects.get(path);
     if (held === undefined) return failed(404, 'NotFound');
-    const wanted = sent?.metadata?.resourceVersion;
+    const wanted = (sent as Partial<KubeObject> | undefined)?.metadata?.resourceVersion;
     if (wanted !== undefined && wanted !== held.metadata.resourceVersion) return failed(409, 'Conflict');
     if (request.method === 'DELETE') {
       objects.delete(path);
@@ -92,7 +99,10 @@ export function kubeDouble(): KubeDouble {
     const limit = Number(url.searchParams.get('limit'));
     const from = Number(url.searchParams.get('continue') ?? 0);
     const next = from + limit < chosen.length ? String(from + limit) : '';
-    return { status: 200, body: { metadata: { resourceVersion: '1', continue: next }, items: chosen.slice(from, from + limit) } };
+    return {
+      status: 200,
+      body: { metadata: { resourceVersion: '1', continue: next }, items: chosen.slice(from, from + limit) },
+    };
   }
 
   function evict(path: string): Answer {

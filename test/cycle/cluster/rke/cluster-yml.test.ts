@@ -54,29 +54,55 @@ function delta(before: string, after: string): string[] {
 describe('cluster.yml', () => {
   it('is read with its nodes and the lines they stand on', () => {
     const yml = parseClusterYml(PLAIN);
-    assert.deepEqual(yml.nodes.map((node) => [node.address, node.roles.length, node.line]), [
-      ['10.0.0.1', 3, 5],
-      ['10.0.0.2', 3, 12],
-      ['10.0.0.3', 1, 20],
-    ]);
+    assert.deepEqual(
+      yml.nodes.map((node) => [node.address, node.roles.length, node.line]),
+      [
+        ['10.0.0.1', 3, 5],
+        ['10.0.0.2', 3, 12],
+        ['10.0.0.3', 1, 20],
+      ],
+    );
     assert.equal(yml.kubernetesVersion, 'v1.20.15-rancher2-1');
     assert.deepEqual(yml.problems, []);
     assert.equal(findNode(yml, 'HOME-N2')?.address, '10.0.0.2');
   });
 
   const bad: [string, string, RegExp][] = [
-    ['a duplicate address', 'nodes:\n- {address: a, user: u, role: [etcd, controlplane]}\n- {address: a, user: u, role: [worker]}\n', /a names two nodes/],
-    ['a hostname equal to another address', 'nodes:\n- {address: a, user: u, role: [etcd, controlplane]}\n- {address: b, hostname_override: a, user: u, role: [worker]}\n', /a names two nodes/],
+    [
+      'a duplicate address',
+      'nodes:\n- {address: a, user: u, role: [etcd, controlplane]}\n- {address: a, user: u, role: [worker]}\n',
+      /a names two nodes/,
+    ],
+    [
+      'a hostname equal to another address',
+      'nodes:\n- {address: a, user: u, role: [etcd, controlplane]}\n- {address: b, hostname_override: a, user: u, role: [worker]}\n',
+      /a names two nodes/,
+    ],
     ['an unknown role', 'nodes:\n- {address: a, user: u, role: [etcd, controlplane, boss]}\n', /found boss/],
-    ['an empty role', 'nodes:\n- {address: a, user: u, role: [etcd, controlplane]}\n- {address: b, user: u, role: []}\n', /at least one role/],
+    [
+      'an empty role',
+      'nodes:\n- {address: a, user: u, role: [etcd, controlplane]}\n- {address: b, user: u, role: []}\n',
+      /at least one role/,
+    ],
     ['no user', 'nodes:\n- {address: a, role: [etcd, controlplane]}\n', /Expected a user/],
     ['no control plane', 'nodes:\n- {address: a, user: u, role: [etcd]}\n', /role controlplane/],
-    ['a key that is there twice', 'nodes:\n- {address: a, user: u, role: [etcd, controlplane]}\ncluster_name: x\ncluster_name: y\n', /there twice/],
-    ['a role that is there twice', 'nodes:\n- {address: a, user: u, role: [etcd, etcd, controlplane]}\n', /twice/],
+    [
+      'a key that is there twice',
+      'nodes:\n- {address: a, user: u, role: [etcd, controlplane]}\ncluster_name: x\ncluster_name: y\n',
+      /there twice/,
+    ],
+    [
+      'a role that is there twice',
+      'nodes:\n- {address: a, user: u, role: [etcd, etcd, controlplane]}\n',
+      /twice/,
+    ],
   ];
   for (const [what, yml, message] of bad) {
     it(`names ${what} as a problem`, () => {
-      assert.ok(parseClusterYml(yml).problems.some((one) => message.test(one.message)), JSON.stringify(parseClusterYml(yml).problems));
+      assert.ok(
+        parseClusterYml(yml).problems.some((one) => message.test(one.message)),
+        JSON.stringify(parseClusterYml(yml).problems),
+      );
     });
   }
 
@@ -119,7 +145,11 @@ describe('an edit of cluster.yml', () => {
     const removed = text(removeNode(PLAIN, 'home-n3'));
     assert.deepEqual(removeNode(removed, 'home-n3'), { ok: true, text: removed, changed: false });
     const added = text(addNode(PLAIN, 'home-n1', { address: '10.0.0.9', hostnameOverride: 'home-n9' }));
-    assert.deepEqual(addNode(added, 'home-n1', { address: '10.0.0.9', hostnameOverride: 'home-n9' }), { ok: true, text: added, changed: false });
+    assert.deepEqual(addNode(added, 'home-n1', { address: '10.0.0.9', hostnameOverride: 'home-n9' }), {
+      ok: true,
+      text: added,
+      changed: false,
+    });
   });
 
   it('appends a node in the style of the one that it is like', () => {
@@ -149,7 +179,11 @@ describe('an edit of cluster.yml', () => {
 
   it('refuses what other places depend on', () => {
     const shared = `defaults: &d\n  user: rke\nnodes:\n- &n1\n  address: a\n  <<: *d\n  role: &r [controlplane, etcd, worker]\n- address: b\n  <<: *d\n  role: *r\nx: *n1\n`;
-    for (const edit of [dropRole(shared, 'a', 'etcd'), dropRole(shared, 'b', 'etcd'), removeNode(shared, 'a')]) {
+    for (const edit of [
+      dropRole(shared, 'a', 'etcd'),
+      dropRole(shared, 'b', 'etcd'),
+      removeNode(shared, 'a'),
+    ]) {
       assert.ok(!edit.ok && edit.problem === 'unsafe', JSON.stringify(edit));
     }
     const only = removeNode('nodes:\n- {address: a, user: u, role: [etcd]}\n', 'a');
@@ -181,10 +215,25 @@ function shapes(): Shape[] {
     for (const roles of ['flow', 'block', 'padded'] as const)
       for (const eol of ['\n', '\r\n'])
         for (const indent of ['', '  ', '    '])
-          for (const [gap, quote] of [[' ', ''], ['   ', '"'], [' ', "'"]] as const) {
+          for (const [gap, quote] of [
+            [' ', ''],
+            ['   ', '"'],
+            [' ', "'"],
+          ] as const) {
             if (item !== 'block' && roles === 'block') continue;
             const n = all.length;
-            all.push({ item, roles, eol, indent, gap, quote, comments: n % 2 === 0, blank: n % 3 === 0, merge: n % 4 === 1, tail: n % 5 !== 0 });
+            all.push({
+              item,
+              roles,
+              eol,
+              indent,
+              gap,
+              quote,
+              comments: n % 2 === 0,
+              blank: n % 3 === 0,
+              merge: n % 4 === 1,
+              tail: n % 5 !== 0,
+            });
           }
   return all;
 }
@@ -193,7 +242,12 @@ function generate(shape: Shape): string {
   const { indent, gap, quote } = shape;
   const q = (value: string) => quote + value + quote;
   const note = (value: string) => (shape.comments ? ` # ${value}\t(tab)` : '');
-  const lines = ['# generated' + (shape.comments ? '\twith a tab' : ''), 'defaults: &defaults', '  user: rke', 'nodes:'];
+  const lines = [
+    '# generated' + (shape.comments ? '\twith a tab' : ''),
+    'defaults: &defaults',
+    '  user: rke',
+    'nodes:',
+  ];
   const pad = shape.roles === 'padded' ? ' ' : '';
   const sets = [['controlplane', 'etcd', 'worker'], ['etcd', 'worker'], ['controlplane', 'etcd'], ['worker']];
   const user = shape.merge ? '<<: *defaults' : `user: ${q('rke')}`;
@@ -213,7 +267,11 @@ function generate(shape: Shape): string {
       const column = `${indent}-${gap}`.replace(/-/, ' ');
       lines.push(`${indent}-${gap}address: ${q(`10.1.0.${i + 1}`)}${note('where')}`);
       lines.push(`${column}hostname_override: ${q(`gen-n${i + 1}`)}`, `${column}${user}`);
-      if (shape.roles === 'block') lines.push(`${column}role:${note('roles')}`, ...roles.map((role) => `${column}  - ${role}${note(role)}`));
+      if (shape.roles === 'block')
+        lines.push(
+          `${column}role:${note('roles')}`,
+          ...roles.map((role) => `${column}  - ${role}${note(role)}`),
+        );
       else lines.push(`${column}role: [${pad}${roles.join(', ')}${pad}]${note('roles')}`);
     });
   }
@@ -241,7 +299,8 @@ describe('any layout of cluster.yml', () => {
       assert.deepEqual(parseClusterYml(added).nodes.at(-1)?.roles, ['etcd', 'worker'], where);
       assert.equal(added.includes('\r'), shape.eol === '\r\n', where);
       assert.equal(/[^\r]\n/.test(added), shape.eol === '\n', where);
-      if (shape.item !== 'flowSeq') assert.equal(text(removeNode(added, 'gen-n9')), before, `${where}\n${added}`);
+      if (shape.item !== 'flowSeq')
+        assert.equal(text(removeNode(added, 'gen-n9')), before, `${where}\n${added}`);
 
       for (const role of ['controlplane', 'etcd', 'worker'] as const) {
         const dropped = text(dropRole(before, 'gen-n1', role));

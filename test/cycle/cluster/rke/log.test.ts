@@ -13,10 +13,15 @@ const good = [
   text('info', '[reconcile] Reconciling cluster state'),
   FINISHED,
 ];
-const ended = (lines: string[], exitCode: number | null = 0, signal: string | null = null) => ({ lines, exitCode, signal });
+const ended = (lines: string[], exitCode: number | null = 0, signal: string | null = null) => ({
+  lines,
+  exitCode,
+  signal,
+});
 /** What a script does that trusts rke. */
 const naive = (run: { lines: string[]; exitCode: number | null }) =>
-  run.exitCode === 0 && run.lines.some((line) => line.includes('Finished building Kubernetes cluster successfully'));
+  run.exitCode === 0 &&
+  run.lines.some((line) => line.includes('Finished building Kubernetes cluster successfully'));
 
 describe('the log of rke', () => {
   it('is read in its text form, unquoted messages and escapes included', () => {
@@ -30,11 +35,18 @@ describe('the log of rke', () => {
 
   it('is read in its terminal form with colours', () => {
     const line = parseLine('\u001b[33mWARN\u001b[0m[0018] Removing host [127.0.0.2] from node lists    ');
-    assert.deepEqual(line, { level: 'warning', message: 'Removing host [127.0.0.2] from node lists', atSecond: 18 });
+    assert.deepEqual(line, {
+      level: 'warning',
+      message: 'Removing host [127.0.0.2] from node lists',
+      atSecond: 18,
+    });
   });
 
   it('is found behind a prompt without a newline', () => {
-    assert.equal(parseLine('Are you sure [y/n]: time="2026-11-22T17:20:05Z" level=fatal msg=EOF').level, 'fatal');
+    assert.equal(
+      parseLine('Are you sure [y/n]: time="2026-11-22T17:20:05Z" level=fatal msg=EOF').level,
+      'fatal',
+    );
   });
 });
 
@@ -44,7 +56,11 @@ describe('judging a run of rke', () => {
   });
 
   const warnings: [string, string, RunExpectation][] = [
-    ['removedHostUnreachable', "[reconcile] Couldn't clean up worker node [10.0.0.2]: Not able to reach the host: x", existing],
+    [
+      'removedHostUnreachable',
+      "[reconcile] Couldn't clean up worker node [10.0.0.2]: Not able to reach the host: x",
+      existing,
+    ],
     ['reconcileWarning', '[reconcile] something could not be done', existing],
     ['memberRemovalMasked', 'Failed to delete etcd node [10.0.0.2]', existing],
     ['addonFailed', 'Failed to deploy addon execute job [rke-network-plugin]: timed out', existing],
@@ -56,20 +72,33 @@ describe('judging a run of rke', () => {
       const run = ended([...good.slice(0, 3), text('warning', message), FINISHED]);
       assert.ok(naive(run));
       const outcome = judgeRun(run, expectation);
-      assert.equal(outcome.outcome, 'falseSuccess');
-      assert.ok(outcome.outcome === 'falseSuccess' && outcome.kinds.some((one) => one === kind), JSON.stringify(outcome));
+      assert.ok(
+        outcome.outcome === 'falseSuccess' && outcome.kinds.some((one) => one === kind),
+        JSON.stringify(outcome),
+      );
     });
   }
 
   it('does not believe a removal that no line tells of, the trap after a failed run', () => {
     const run = ended(good);
     assert.ok(naive(run));
-    const outcome = judgeRun(run, { existingCluster: true, removed: ['10.0.0.2'], membersRemoved: ['etcd-n2'] });
-    assert.deepEqual(outcome.outcome === 'falseSuccess' && outcome.kinds, ['removalNotSeen', 'memberRemovalNotSeen']);
+    const outcome = judgeRun(run, {
+      existingCluster: true,
+      removed: ['10.0.0.2'],
+      membersRemoved: ['etcd-n2'],
+    });
+    assert.deepEqual(outcome.outcome === 'falseSuccess' && outcome.kinds, [
+      'removalNotSeen',
+      'memberRemovalNotSeen',
+    ]);
   });
 
   it('does not believe that an existing cluster is newly generated', () => {
-    const run = ended([...good.slice(0, 3), text('info', '[reconcile] This is newly generated cluster'), FINISHED]);
+    const run = ended([
+      ...good.slice(0, 3),
+      text('info', '[reconcile] This is newly generated cluster'),
+      FINISHED,
+    ]);
     assert.ok(naive(run));
     assert.equal(judgeRun(run, existing).outcome, 'falseSuccess');
     assert.equal(judgeRun(run, { existingCluster: false }).outcome, 'succeeded');
@@ -79,10 +108,17 @@ describe('judging a run of rke', () => {
     const lines = [
       ...good.slice(0, 3),
       text('info', '[hosts] Successfully deleted host [10.0.0.2] from the cluster'),
-      text('warning', "[reconcile] Couldn't clean up worker node [10.0.0.2]: Not able to reach the host: Failed to dial ssh"),
+      text(
+        'warning',
+        "[reconcile] Couldn't clean up worker node [10.0.0.2]: Not able to reach the host: Failed to dial ssh",
+      ),
       FINISHED,
     ];
-    const outcome = judgeRun(ended(lines), { existingCluster: true, removed: ['10.0.0.2'], dead: ['10.0.0.2'] });
+    const outcome = judgeRun(ended(lines), {
+      existingCluster: true,
+      removed: ['10.0.0.2'],
+      dead: ['10.0.0.2'],
+    });
     assert.equal(outcome.outcome, 'succeeded', JSON.stringify(outcome));
   });
 
@@ -91,7 +127,10 @@ describe('judging a run of rke', () => {
       ended(
         [
           text('warning', 'Failed to set up SSH tunneling for host [10.0.0.9]: no route to host'),
-          text('fatal', 'Cluster must have at least one etcd plane host: please specify one or more etcd in cluster config'),
+          text(
+            'fatal',
+            'Cluster must have at least one etcd plane host: please specify one or more etcd in cluster config',
+          ),
         ],
         1,
       ),
@@ -121,7 +160,8 @@ describe('judging a run of rke', () => {
       const line = mangled[at] ?? '';
       const cut = 1 + random(line.length - 1);
       if (kind === 0) mangled.splice(at, 1, line.slice(0, cut), line.slice(cut));
-      else if (kind === 1) mangled.splice(at, 1, line.slice(0, cut) + (mangled[random(3)] ?? '') + line.slice(cut));
+      else if (kind === 1)
+        mangled.splice(at, 1, line.slice(0, cut) + (mangled[random(3)] ?? '') + line.slice(cut));
       else mangled[4] = FINISHED.slice(0, random(FINISHED.length - 1));
       assert.notEqual(judgeRun(ended(mangled), existing).outcome, 'succeeded', mangled.join('\n'));
     }
@@ -135,10 +175,15 @@ describe('the real logs of rke', function () {
     '53-single-full': { existingCluster: false },
     '61-remove-down-direct': { existingCluster: true, removed: ['10.77.0.12'], dead: ['10.77.0.12'] },
     '62-remove-down-cp': { existingCluster: true, removed: ['10.77.0.14'], dead: ['10.77.0.14'] },
-    '65-remove-reachable-etcd': { existingCluster: true, removed: ['10.77.0.13'], membersRemoved: ['etcd-10.77.0.13'] },
+    '65-remove-reachable-etcd': {
+      existingCluster: true,
+      removed: ['10.77.0.13'],
+      membersRemoved: ['etcd-10.77.0.13'],
+    },
   };
 
-  const cases = folder !== '' && existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.out')) : [];
+  const cases =
+    folder !== '' && existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.out')) : [];
   before(function () {
     if (cases.length === 0 && process.env['CI'] !== 'true') this.skip();
     assert.ok(cases.length > 0, 'NODE_CYCLE_RKE_LOGS names no folder with logs');
@@ -152,13 +197,19 @@ describe('the real logs of rke', function () {
       const run = { lines, exitCode: code < 0 ? null : code, signal: code < 0 ? 'SIGTERM' : null };
       if (!/Finished building/.test(lines.join()) && code === 0) continue;
       const outcome = judgeRun(run, expectations[name] ?? existing);
-      assert.equal(outcome.outcome, code === 0 ? 'succeeded' : 'failed', `${name}: ${JSON.stringify(outcome)}`);
+      assert.equal(
+        outcome.outcome,
+        code === 0 ? 'succeeded' : 'failed',
+        `${name}: ${JSON.stringify(outcome)}`,
+      );
     }
   });
 
   it('hold removals of dead hosts that the naive check takes for clean', () => {
     for (const name of ['61-remove-down-direct', '62-remove-down-cp']) {
-      const lines = readFileSync(join(folder, `${name}.out`), 'utf8').split('\n').filter(Boolean);
+      const lines = readFileSync(join(folder, `${name}.out`), 'utf8')
+        .split('\n')
+        .filter(Boolean);
       assert.ok(naive({ lines, exitCode: 0 }));
       assert.equal(judgeRun({ lines, exitCode: 0, signal: null }, existing).outcome, 'falseSuccess');
     }

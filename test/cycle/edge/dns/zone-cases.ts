@@ -46,7 +46,7 @@ export function zoneCases(kind: 'real' | 'stand-in'): void {
       zone = zoneOver(lab.servers, lab.keyFile);
     });
     after(async () => {
-      await lab?.stop();
+      await lab.stop();
       rmSync(dir, { recursive: true, force: true });
     });
 

@@ -8,7 +8,7 @@ import { RESULT_PREFIX } from '../../../../agent-bridge/host/scripts.ts';
 import { serveControl } from '../../../../lab/servers/control.ts';
 import type { ControlServer } from '../../../../lab/servers/control.ts';
 import { scriptOf, writeEngine } from '../../../../lab/servers/engine.ts';
-import { testCluster } from '../cluster.ts';
+import { eventually, testCluster } from '../cluster.ts';
 import type { TestCluster } from '../cluster.ts';
 
 const NONCE = 'f'.repeat(32);
@@ -54,7 +54,11 @@ describe('the control socket and the engine executable of the lab', () => {
     });
     folder = await mkdtemp(join(tmpdir(), 'lab-engine-'));
     engine = join(folder, 'powershell');
-    const program = ['--import', resolve('node_modules/tsx/dist/loader.mjs'), resolve('lab/servers/engine.ts')];
+    const program = [
+      '--import',
+      resolve('node_modules/tsx/dist/loader.mjs'),
+      resolve('lab/servers/engine.ts'),
+    ];
     await writeEngine(engine, { url: control.url, host: 'hv1', program });
   });
 
@@ -89,11 +93,27 @@ describe('the control socket and the engine executable of the lab', () => {
     assert.match(stdout, /\{"error":"notFound"\}/);
   });
 
+  it('leaves a script unfinished whose process was killed in its middle', async () => {
+    const vm = cluster.world.hosts.vms().find(({ name }) => name === 'test-w2');
+    assert.ok(vm);
+    const { path } = vm;
+    const input = { id: vm.id, newName: 'aside', folder: 'D:\\aside\\test-w2', gracefulSeconds: 5 };
+    const child = start('vm-set-aside', input);
+    await eventually(() => vm.state === 'off', 'the VM is off');
+    child.kill();
+    assert.equal((await child.ended).code, null);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    assert.deepEqual([vm.state, vm.startAction, vm.path], ['off', 'nothing', path]);
+    assert.equal((await start('vm-set-aside', input).ended).code, 0);
+    assert.equal(vm.path, 'D:\\aside\\test-w2');
+  });
+
   it('applies faults and says what is wrong with one that names nothing', async () => {
     assert.equal((await post('/fault', { fault: 'powerOff', machine: 'test-w3' })).status, 200);
     assert.equal(cluster.workers[2]?.powered, false);
     const wrong = await post('/fault', { fault: 'powerOff', machine: 'nobody' });
-    assert.deepEqual([wrong.status, await wrong.json()], [400, { error: 'no such machine: nobody' }]);
+    assert.equal(wrong.status, 400);
+    assert.match(await wrong.text(), /NC9201 .*no such machine: nobody/);
   });
 
   it('streams what the rke handler writes', async () => {

@@ -130,7 +130,7 @@ describe('the Hyper-V host of the lab, through the bridge’s scripts', () => {
       [NOTES, 12, 30, '00155D0A0B0C'],
     );
     assert.equal(found?.addresses[0], '127.0.0.70');
-    assert.match(found?.addresses[1] ?? '', /^fe80::215:5dff:fe0a:b0c$/);
+    assert.match(found.addresses[1] ?? '', /^fe80::215:5dff:fe0a:b0c$/);
   });
 
   it('leaves what a killed creation had made by then', async () => {
@@ -209,7 +209,7 @@ describe('the Hyper-V host of the lab, through the bridge’s scripts', () => {
     assert.deepEqual(frame(stale.stdout), { error: 'setChanged' });
     assert.equal(old?.notes, NOTES);
     await run('vm-adopt', { id, expectNotes: NOTES, notes: '{"startGroup":2,"nodeCycle":{}}' });
-    assert.equal(old?.notes, '{"startGroup":2,"nodeCycle":{}}');
+    assert.equal(old.notes, '{"startGroup":2,"nodeCycle":{}}');
   });
 
   it('has the new image only when its build has ended', async () => {

@@ -25,7 +25,7 @@ let server: KubeServer;
 let folder: string;
 let ca: Issued;
 let admin: Issued;
-let port: number;
+let port: number | undefined;
 
 function ask(path: string, options: https.RequestOptions): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {

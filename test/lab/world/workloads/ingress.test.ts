@@ -92,7 +92,10 @@ describe('the ingress of the lab', () => {
     const ready = () => cluster.world.kube.store.list('pods').filter(isReady).length === 18;
     await eventually(ready, 'all pods Ready');
     const seen = () => cluster.world.kube.store.get('endpointslices', 'shop-lab', 'shop')?.endpoints;
-    await eventually(() => seen()?.filter(({ conditions }) => conditions.ready).length === 4, 'four endpoints');
+    await eventually(
+      () => seen()?.filter(({ conditions }) => conditions.ready).length === 4,
+      'four endpoints',
+    );
     // Every ingress has its own lag behind the slices.
     await new Promise((resolve) => setTimeout(resolve, cluster.world.timing.ingressLagMax + 20));
     for (const at of [0, 1, 2]) assert.equal((await request(addressOf(at))).status, 200);
@@ -105,7 +108,10 @@ describe('the ingress of the lab', () => {
 
   it('names the node that took a request and the pod that answered it', async () => {
     const answers = await Promise.all(Array.from({ length: 12 }, () => request(addressOf(1))));
-    assert.deepEqual(answers.filter(({ status, node }) => status !== 200 || node !== 'test-w2'), []);
+    assert.deepEqual(
+      answers.filter(({ status, node }) => status !== 200 || node !== 'test-w2'),
+      [],
+    );
     assert.equal(new Set(answers.map(({ pod }) => pod)).size, 4);
     assert.ok((server.servedBy.get('test-w2') ?? 0) >= 12);
     assert.equal((await request(addressOf(1), '/healthz')).status, 200);

@@ -1,0 +1,326 @@
+/** Puts the whole lab together: the world on its sockets, the edges, the bridge, the repositories. */
+import { createHash, randomBytes } from 'node:crypto';
+import { chmodSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { claimAddresses } from './address-space.ts';
+import { startBridge, templateText, type BridgeProcess } from './bridge-process.ts';
+import { makeExample, type ExampleInput, type ExampleShape } from './example.ts';
+import type { Endpoint } from './runner/run.ts';
+import { startArgo } from './servers/argo.ts';
+import { serveBuilds, type BuildService } from './servers/builds.ts';
+import { serveControl, type RkeHandler } from './servers/control.ts';
+import { startDns, type RunningDns } from './servers/dns/dns.ts';
+import { writeEngine } from './servers/engine.ts';
+import { openEtcd } from './servers/etcd.ts';
+import { serveKube } from './servers/kube.ts';
+import { makeSshKey } from './servers/proxy/sshd.ts';
+import { startProxy, type RunningProxy } from './servers/proxy/proxy.ts';
+import { rkeHandler, rkeWrapper } from './servers/rke.ts';
+import { serveNodeSsh } from './servers/ssh-nodes.ts';
+import { serveWorkloads } from './servers/workloads.ts';
+import { createWorld, type LabWorld } from './world/create.ts';
+import { etcdMaterial } from './world/etcd/machines.ts';
+import { initialWorld, type InitialWorld } from './world/nodes/initial.ts';
+import { installWorkloads } from './world/workloads/manifests.ts';
+
+export interface LabOptions {
+  /** A folder of its own; everything that the lab writes is in it. */
+  dir: string;
+  seed: number;
+  shape?: ExampleShape | undefined;
+  templates?: string | undefined;
+  /** Stand-ins even where the real component is installed. */
+  standIns?: boolean | undefined;
+}
+
+export interface Component {
+  name: string;
+  real: boolean;
+  version: string;
+  calls(): number;
+}
+
+export interface Lab {
+  dir: string;
+  example: ExampleInput;
+  world: LabWorld;
+  initial: InitialWorld;
+  bridge: BridgeProcess;
+  proxy: RunningProxy;
+  dns: RunningDns;
+  builds: BuildService;
+  /** Service connections as the pipeline names them. */
+  endpoints: Record<string, Endpoint>;
+  /** State directory of the agent, outside of its work folder. */
+  stateDir: string;
+  components: Component[];
+  stop(): Promise<void>;
+}
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+export const DIST = join(ROOT, 'dist');
+/** nginx keeps workers that were told to go for so long; streams live until then. */
+export const WORKER_SHUTDOWN_SECONDS = 20;
+
+export async function startLab(options: LabOptions): Promise<Lab> {
+  const { dir } = options;
+  mkdirSync(dir, { recursive: true });
+  // named works as another user and must get through this folder; what is secret in it is closed by itself.
+  chmodSync(dir, 0o711);
+  const ends: (() => unknown)[] = [];
+  const stop = async () => {
+    for (const end of ends.reverse()) await end();
+  };
+  try {
+    return await assemble(options, ends, stop);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function assemble(
+  options: LabOptions,
+  ends: (() => unknown)[],
+  stop: () => Promise<void>,
+): Promise<Lab> {
+  const { dir, seed } = options;
+  const space = await claimAddresses();
+  ends.push(() => space.release());
+  const example = makeExample({
+    dir: join(dir, 'example'),
+    base: space.base,
+    seed,
+    nowMs: Date.now(),
+    shape: options.shape,
+    templates: options.templates,
+  });
+  // The golden image was built from today's template, so that the bridge does not find it stale.
+  for (const host of example.hosts)
+    for (const image of host.images) image.sourceHash = sha256(sha256(templateText()));
+  const world = createWorld({ cluster: example.cluster, seed, hosts: example.hosts });
+  ends.push(() => world.close());
+
+  let etcdCalls = 0;
+  const etcd = openEtcd({
+    clock: world.clock,
+    random: world.random,
+    ports: { client: example.ports.etcdClient, peer: example.ports.etcdPeer },
+    material: (address) => etcdMaterial(world, address),
+    dir: join(dir, 'etcd'),
+    kind: options.standIns === true ? 'stand-in' : 'auto',
+    onCall: () => (etcdCalls += 1),
+  });
+  ends.push(() => etcd.close());
+  let rke: RkeHandler = () => Promise.reject(new Error('the world is not up yet'));
+  const control = await serveControl(world, { rke: (request, write, signal) => rke(request, write, signal) });
+  ends.push(() => control.close());
+
+  const initial = await initialWorld(example, world, etcd);
+  rke = rkeHandler(initial.rke);
+  const kube = serveKube(world, { port: example.ports.api, tls: (machine) => apiserverTls(machine.files) });
+  ends.push(() => kube.close());
+  const { ingressHttp, ingressStream } = example.ports;
+  const workloads = serveWorkloads(world, {
+    listen: (machine) => ({ host: machine.address, httpPort: ingressHttp, streamPort: ingressStream }),
+  });
+  ends.push(() => workloads.close());
+  installWorkloads(world.kube.store, { http: ingressHttp, stream: ingressStream });
+  const ssh = serveNodeSsh(world, { port: example.ports.ssh });
+  ends.push(() => ssh.close());
+  await Promise.all([kube.settle(), ssh.ready()]);
+
+  const use = options.standIns === true ? 'stand-in' : undefined;
+  const proxyKey = makeSshKey();
+  const proxy = await startProxy({
+    dir: join(dir, 'proxy'),
+    ...example.nginx,
+    address: example.proxyAddress,
+    sshPort: 2022,
+    key: proxyKey,
+    workerShutdownSeconds: WORKER_SHUTDOWN_SECONDS,
+    ...(use === undefined ? {} : { useNginx: use, useSshd: use }),
+  });
+  ends.push(() => proxy.stop());
+  const dns = await startDns({
+    dir: join(dir, 'dns'),
+    zone: example.zone,
+    records: example.dnsRecords,
+    address: '127.0.0.1',
+    port: 0,
+    secondary: { address: '127.0.0.1', port: 0 },
+    ...(use === undefined ? {} : { use }),
+  });
+  ends.push(() => dns.stop());
+
+  const engine = join(dir, 'host', 'engine');
+  await writeEngine(engine, {
+    url: control.url,
+    host: example.hosts[0]?.name ?? '',
+    program: [join(DIST, 'lab', 'engine.cjs')],
+  });
+  const bridge = await startBridge(example, {
+    dir: join(dir, 'host'),
+    bundles: join(DIST, 'agent-bridge'),
+    engine,
+  });
+  ends.push(() => bridge.stop());
+
+  const rkeBinary = join(dir, 'bin', 'rke');
+  rkeWrapper(rkeBinary, process.execPath, join(DIST, 'lab', 'rke.cjs'), control.url);
+  const stateDir = join(dir, 'state');
+  example.publish({
+    proxy: {
+      address: proxy.target.host,
+      port: proxy.target.port,
+      user: proxy.target.user,
+      hostKey: proxy.target.hostKeys[0] ?? '',
+    },
+    dnsServers: dns.servers,
+    dnsKeyName: dns.key.name,
+    rkeBinary,
+    stateDir,
+    extraFiles: pipelineFiles(),
+  });
+  await startArgo(world, {
+    name: 'ingress-nginx',
+    namespace: 'argocd',
+    repository: example.repositories.gitops,
+  });
+  await untilQuiet(world);
+  // A person does this once, on the host: the bridge takes in the VMs that it did not make.
+  await bridge.command(
+    'adopt',
+    '--cluster',
+    example.cluster,
+    '--all-matching',
+    `${example.cluster}-n*`,
+    '--yes',
+  );
+
+  const token = randomBytes(24).toString('hex');
+  const builds = await serveBuilds(token);
+  ends.push(() => builds.close());
+  return {
+    ...{ dir, example, world, initial, bridge, proxy, dns, builds, stateDir, stop },
+    endpoints: endpointsOf({
+      example,
+      bridge,
+      proxyKey: proxyKey.privateKey,
+      dns,
+      token,
+      service: builds.url,
+    }),
+    components: [
+      {
+        name: 'Kubernetes API',
+        real: false,
+        version: world.kube.version,
+        calls: () => world.calls.get('kubernetes') ?? 0,
+      },
+      { name: 'etcd', real: etcd.kind === 'real', version: etcd.version, calls: () => etcdCalls },
+      { name: 'rke', real: false, version: 'v1.2.23', calls: () => world.calls.get('rke') ?? 0 },
+      {
+        name: 'PowerShell engine',
+        real: false,
+        version: 'lab',
+        calls: () => world.calls.get('bridge-engine') ?? 0,
+      },
+      { name: 'node SSH', real: false, version: 'ssh2', calls: () => world.calls.get('ssh') ?? 0 },
+      {
+        name: 'nginx',
+        real: proxy.nginx.kind === 'real',
+        version: proxy.nginx.version,
+        calls: () => proxy.nginx.calls(),
+      },
+      {
+        name: 'sshd',
+        real: proxy.sshd.kind === 'real',
+        version: proxy.sshd.version,
+        calls: () => proxy.sshd.calls(),
+      },
+      { name: 'DNS', real: dns.kind === 'real', version: dns.version, calls: () => dns.calls() },
+    ],
+  };
+}
+
+function sha256(data: string): string {
+  return createHash('sha256').update(data).digest('hex');
+}
+
+function apiserverTls(files: ReadonlyMap<string, Uint8Array>): { cert: string; key: string; ca: string } {
+  const read = (name: string) => Buffer.from(files.get(`/etc/kubernetes/ssl/${name}`) ?? []).toString('utf8');
+  return { cert: read('kube-apiserver.pem'), key: read('kube-apiserver-key.pem'), ca: read('kube-ca.pem') };
+}
+
+/** The product's own pipelines, as a user copies them into the repository. */
+function pipelineFiles(): Record<string, string> {
+  const files: Record<string, string> = {};
+  for (const folder of ['pipelines', 'pipelines/templates']) {
+    for (const name of readdirSync(join(ROOT, folder))) {
+      if (name.endsWith('.yml')) files[`${folder}/${name}`] = readFileSync(join(ROOT, folder, name), 'utf8');
+    }
+  }
+  return files;
+}
+
+const QUIET_MS = 20_000;
+
+/** Every Node Ready and every pod running: the story begins with a healthy cluster. */
+async function untilQuiet(world: LabWorld): Promise<void> {
+  const { store } = world.kube;
+  const deadline = Date.now() + QUIET_MS;
+  for (;;) {
+    const nodes = store.list('nodes');
+    const pods = store.list('pods');
+    const ready = nodes.every(({ status }) =>
+      status.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True'),
+    );
+    const running =
+      pods.length > 0 &&
+      pods.every(({ status }) =>
+        status.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True'),
+      );
+    if (ready && running) return;
+    if (Date.now() > deadline) throw new Error('The lab’s cluster did not become healthy.');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function endpointsOf(parts: {
+  example: ExampleInput;
+  bridge: BridgeProcess;
+  proxyKey: string;
+  dns: RunningDns;
+  token: string;
+  service: string;
+}): Record<string, Endpoint> {
+  const { enrolled } = parts.bridge;
+  const endpoint = (
+    id: string,
+    url: string,
+    authParameters: Record<string, string>,
+    data: Record<string, string> = {},
+  ): Endpoint => ({
+    ...{ id, url, scheme: 'None', authParameters, data },
+  });
+  return {
+    'node-cycle-bridge': endpoint(
+      'bridge',
+      enrolled.url,
+      { certificate: enrolled.cert, key: enrolled.key },
+      { serverFingerprint: enrolled.serverPin },
+    ),
+    'node-cycle-nodes': endpoint('nodes', 'ssh://nodes', {
+      username: 'ubuntu',
+      privateKey: parts.example.nodeKey.private,
+    }),
+    'node-cycle-proxy': endpoint('proxy', 'ssh://proxy', { username: 'lab', privateKey: parts.proxyKey }),
+    'node-cycle-tsig': endpoint('tsig', 'dns://zone', {
+      username: parts.dns.key.name,
+      password: parts.dns.key.secret,
+    }),
+    SystemVssConnection: endpoint('SystemVssConnection', parts.service, { AccessToken: parts.token }),
+  };
+}
