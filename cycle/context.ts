@@ -73,8 +73,12 @@ export function clusterLink(
 ): ClusterLink {
   const path = rkeFiles(rke).state;
   let api: { made: KubeApi; of: string } | undefined;
+  let recovering: Promise<void> | undefined;
   const state = async () => {
-    if ((await ports.files.stat(path)) === undefined) await recover();
+    if ((await ports.files.stat(path)) === undefined) {
+      recovering ??= recover().finally(() => (recovering = undefined));
+      await recovering;
+    }
     return mustReadState(await readText(ports.files, path), path);
   };
   return {

@@ -186,6 +186,7 @@ async function settle<O>(
 /** An observation that fails is asked again: a node that reboots must not fail a whole cycle. */
 async function observePatiently<O>(step: Step<O>, engine: Engine<O>, fresh = false): Promise<O> {
   const deadlineMs = engine.clock.now() + engine.observeMs;
+  let told = '';
   for (;;) {
     throwIfAborted(engine.signal, step.name);
     try {
@@ -203,6 +204,8 @@ async function observePatiently<O>(step: Step<O>, engine: Engine<O>, fresh = fal
           },
         );
       }
+      if (describe(error) !== told) engine.record({ kind: 'wait', what: describe(error), deadlineMs });
+      told = describe(error);
       await engine.clock.sleep(engine.pollMs, engine.signal).catch(() => undefined);
     }
   }

@@ -7,13 +7,13 @@ import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ssh2 from 'ssh2';
-import { HOME } from './example/nodes.ts';
-import type { ExampleNodeShape, ExampleShape } from './example/nodes.ts';
+import { HOME } from './example-shapes.ts';
+import type { ExampleNodeShape, ExampleShape } from './example-shapes.ts';
 import type { HostSpec } from './world/hosts/hosts.ts';
 import { systemImages } from './world/rke/defaults.ts';
 
-export { HOME, ROLE_SETS, SMALL, shapeWithOldest } from './example/nodes.ts';
-export type { ExampleNodeShape, ExampleShape } from './example/nodes.ts';
+export { HOME, ROLE_SETS, SMALL, shapeWithOldest } from './example-shapes.ts';
+export type { ExampleNodeShape, ExampleShape } from './example-shapes.ts';
 
 export interface ExamplePorts {
   /** SSH of the nodes. */
@@ -182,7 +182,7 @@ export function makeExample(options: ExampleOptions): ExampleInput {
         name: 'hyperv1',
         memoryMb: 65_536,
         diskBytes: 2 * 2 ** 40,
-        images: [{ ...image, folder: 'D:\\Images', content: imageContent() }],
+        images: [{ ...image, folder: 'D:\\Images\\ubuntu-node', content: imageContent() }],
       },
     ],
     image,

@@ -1,13 +1,15 @@
 /** Puts the whole lab together: the world on its sockets, the edges, the bridge, the repositories. */
+import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { parse } from 'yaml';
 import { claimAddresses } from './address-space.ts';
 import { startBridge, templateText, type BridgeProcess } from './bridge-process.ts';
 import { makeExample, type ExampleInput, type ExampleShape } from './example.ts';
 import type { Endpoint } from './runner/run.ts';
-import { startArgo } from './servers/argo.ts';
 import { serveBuilds, type BuildService } from './servers/builds.ts';
 import { serveControl, type RkeHandler } from './servers/control.ts';
 import { startDns, type RunningDns } from './servers/dns/dns.ts';
@@ -20,8 +22,10 @@ import { rkeHandler, rkeWrapper } from './servers/rke.ts';
 import { serveNodeSsh } from './servers/ssh-nodes.ts';
 import { serveWorkloads } from './servers/workloads.ts';
 import { createWorld, type LabWorld } from './world/create.ts';
+import type { EtcdCluster } from './world/world.ts';
 import { etcdMaterial } from './world/etcd/machines.ts';
 import { initialWorld, type InitialWorld } from './world/nodes/initial.ts';
+import { runArgo } from './world/workloads/argocd.ts';
 import { installWorkloads } from './world/workloads/manifests.ts';
 
 export interface LabOptions {
@@ -58,6 +62,7 @@ export interface Lab {
   stop(): Promise<void>;
 }
 
+const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 export const DIST = join(ROOT, 'dist');
 /** nginx keeps workers that were told to go for so long; streams live until then. */
@@ -183,12 +188,19 @@ async function assemble(
     stateDir,
     extraFiles: pipelineFiles(),
   });
-  await startArgo(world, {
-    name: 'ingress-nginx',
-    namespace: 'argocd',
-    repository: example.repositories.gitops,
-  });
+  ends.push(
+    runArgo(world, {
+      namespace: 'argocd',
+      application: 'ingress-nginx',
+      tip: () => valuesTip(example.repositories.gitops),
+    }),
+  );
   await untilQuiet(world);
+  // A fresh ingress answers 502 until its view of the endpoints is full.
+  await new Promise((resolve) =>
+    setTimeout(resolve, world.timing.endpointLagMax + world.timing.ingressLagMax),
+  );
+  followQuorum(world, etcd, ends);
   // A person does this once, on the host: the bridge takes in the VMs that it did not make.
   await bridge.command(
     'adopt',
@@ -265,6 +277,34 @@ function pipelineFiles(): Record<string, string> {
   return files;
 }
 
+const QUORUM_POLL_MS = 500;
+
+/** The apiservers take writes only while most members of etcd are healthy. */
+function followQuorum(world: LabWorld, etcd: EtcdCluster, ends: (() => unknown)[]): void {
+  let quorate = true;
+  world.kube.setStorage(() => quorate);
+  const look = async () => {
+    const members = await etcd.members().catch(() => []);
+    const healthy = members.filter((member) => member.healthy).length;
+    const now = healthy > members.filter((member) => !member.isLearner).length / 2;
+    if (now === quorate) return;
+    quorate = now;
+    world.emit({ kind: 'etcd.changed' });
+  };
+  const timer = setInterval(() => void look(), QUORUM_POLL_MS);
+  ends.push(() => clearInterval(timer));
+}
+
+/** What a GitOps tool sees: the newest commit, and the ingress addresses in it. */
+async function valuesTip(repository: string): Promise<{ revision: string; externalIPs: string[] }> {
+  const git = async (...args: string[]) => (await run('git', ['-C', repository, ...args])).stdout;
+  const revision = (await git('rev-parse', 'refs/heads/main')).trim();
+  const values = parse(await git('show', `${revision}:apps/ingress-nginx/values.yaml`)) as {
+    controller?: { service?: { externalIPs?: string[] } };
+  };
+  return { revision, externalIPs: values.controller?.service?.externalIPs ?? [] };
+}
+
 const QUIET_MS = 20_000;
 
 /** Every Node Ready and every pod running: the story begins with a healthy cluster. */
@@ -313,12 +353,10 @@ function endpointsOf(parts: {
       { serverFingerprint: enrolled.serverPin },
     ),
     'node-cycle-nodes': endpoint('nodes', 'ssh://nodes', {
-      username: 'ubuntu',
       privateKey: parts.example.nodeKey.private,
     }),
-    'node-cycle-proxy': endpoint('proxy', 'ssh://proxy', { username: 'lab', privateKey: parts.proxyKey }),
+    'node-cycle-proxy': endpoint('proxy', 'ssh://proxy', { privateKey: parts.proxyKey }),
     'node-cycle-tsig': endpoint('tsig', 'dns://zone', {
-      username: parts.dns.key.name,
       password: parts.dns.key.secret,
     }),
     SystemVssConnection: endpoint('SystemVssConnection', parts.service, { AccessToken: parts.token }),

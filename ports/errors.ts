@@ -487,6 +487,7 @@ export const ERRORS = {
     remedy: 'Edit the service connection and fill in the part in the message.',
   },
   // --- 9xxx lab
+  NC9001: { title: 'The lab does not know this option.', remedy: 'Run npm run lab -- --help.' },
   NC9201: {
     title: "The lab's world has no such thing.",
     remedy: 'Name a host, VM, machine or node that exists; GET /state of the control socket lists them.',

@@ -31,7 +31,7 @@ export function escape(text: string): string {
       .replace(/>/g, '&gt;')
       .replace(/"/g, '&quot;')
       .replace(/'/g, '&#39;')
-      // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+       
       .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g, '\ufffd')
   );
 }

@@ -26,9 +26,8 @@ const BRIDGE = [
   ['agent-bridge/service/admin.ts', 'dist/agent-bridge/bridge-admin.cjs'],
 ];
 const LAB = [
-  ['lab/servers/rke.ts', 'dist/lab/rke.cjs'],
+  ['lab/servers/rke-main.ts', 'dist/lab/rke.cjs'],
   ['lab/servers/engine.ts', 'dist/lab/engine.cjs'],
-  ['lab/servers/world.ts', 'dist/lab/world.cjs'],
   ['lab/traffic/main.ts', 'dist/lab/traffic.cjs'],
 ];
 

@@ -2,6 +2,7 @@
  * The one wrapper around every task: inputs, configuration, cancellation, errors and the record. A task's own
  * main.ts says only which step is run.
  */
+import { setMaxListeners } from 'node:events';
 import { loadConfig, renderErrors } from '../cycle/config.ts';
 import type { Config } from '../cycle/config.ts';
 import type { Context } from '../cycle/context.ts';
@@ -31,6 +32,8 @@ export type TaskOutcome =
 export async function runTask(name: string, work: (task: Task) => Promise<TaskOutcome>): Promise<never> {
   const agent = azureAgent();
   const cancel = new AbortController();
+  // Every request that is under way listens to it.
+  setMaxListeners(0, cancel.signal);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
       cancel.abort();
@@ -104,6 +107,9 @@ function narrate(agent: PipelineAgent, event: RunEventBody): void {
     case 'action.started':
       agent.group(`${event.wait ? 'Waiting' : 'Doing'}: ${event.id}`);
       agent.line(`because ${event.reason}`);
+      break;
+    case 'wait':
+      agent.line(`not to be seen yet: ${event.what}`);
       break;
     case 'action.failed':
       agent.line(`${event.id} failed: ${event.error}`);

@@ -4,7 +4,7 @@ import { diffLines, parseClusterYml } from '../cluster/rke/cluster-yml.ts';
 import { judgeVersion, rkeFiles, rkeUp, rkeVersion } from '../cluster/rke/driver.ts';
 import { startSshAgent } from '../cluster/rke/ssh-agent.ts';
 import { compareStates, readClusterCopy, readState } from '../cluster/rke/state.ts';
-import { waitMs, type Context } from '../context.ts';
+import { readText, waitMs, type Context } from '../context.ts';
 import { factsFromAnnotations } from '../facts.ts';
 import { observe, readIntent, readLockOf } from '../observe.ts';
 import { preflight } from '../plan/preflight.ts';
@@ -206,7 +206,10 @@ export async function recoverState(ctx: Context, signal: AbortSignal): Promise<v
   } finally {
     await agent.end();
   }
-  await adoptState(ctx, Buffer.from(await files.read(there.state)).toString('utf8'), signal);
+  if ((await files.stat(there.state)) === undefined) {
+    throw new CodedError('NC1244', 'rke util get-state-file ended well and wrote no state.', [there.state]);
+  }
+  await adoptState(ctx, await readText(files, there.state), signal);
   await files.remove(there.state);
 }
 

@@ -56,14 +56,17 @@ export function planRemoveRole<W extends RemoveRoleWorld>(
   const dead = isOff(config, world, leaving);
   const address = addressOf(world, config.cluster, leaving);
   const entry = entryOf(world, leaving, address);
-  const held: readonly Role[] = entry?.roles ?? stateNodeOf(world, leaving, address)?.roles ?? [];
+  // What the file no longer gives may still be in rke's state: then `rke up` has not completed.
+  const inState = stateNodeOf(world, leaving, address)?.roles ?? [];
+  const held: readonly Role[] = [...new Set([...(entry?.roles ?? []), ...inState])];
   if (role === 'node') return planNode(config, input, acts, world, address, held);
 
   // The last role of a node goes with its entry; the `node` step then takes this role's precautions too.
   if (
     dead ||
     !held.includes(role) ||
-    (entry?.roles.length === 1 && stateNodeOf(world, leaving, address)?.roles.length === 1)
+    entry === undefined ||
+    (entry.roles.length === 1 && entry.roles.includes(role))
   ) {
     return verifyRoleGone(config, input, world, address);
   }

@@ -50,7 +50,7 @@ function convert(node: Node, at: (offset: number) => Position, depth: number): T
   if (tag !== undefined && !tag.startsWith('tag:yaml.org,2002:')) {
     throw refusal('NC9101', here, `the tag ${tag}: tags are not known.`);
   }
-  if (isScalar<unknown>(node))
+  if (isScalar(node))
     return { kind: 'leaf', text: typeof node.value === 'string' ? node.value : '', at: here };
   if (isSeq(node)) {
     const items = node.items.map((item) => convert(item as Node, at, depth + 1));

@@ -9,7 +9,7 @@ import { expandPipeline, loadTasks } from './load.ts';
 import { createMasks, type Masks } from './masks.ts';
 import type { RunContext, RunOptions } from './options.ts';
 import type { Pipeline } from './pipeline.ts';
-import type { RunnerEvent, RunResult, StageResult } from './results.ts';
+import type { RunResult, StageResult } from './results.ts';
 import { declare, runStage, type StageRun } from './stage.ts';
 import { isSecretParameter } from './task-environment.ts';
 import { AGENT_LADDER } from './task-process.ts';

@@ -5,7 +5,7 @@
 import { createServer as createTcp } from 'node:net';
 import type { Server as TcpServer, Socket } from 'node:net';
 import ssh2 from 'ssh2';
-import type { Connection } from 'ssh2';
+import type { Connection, ParsedKey } from 'ssh2';
 import type { LabWorld } from '../world/create.ts';
 import { runCommand } from '../world/nodes/commands.ts';
 import type { Machine } from '../world/world.ts';
@@ -102,13 +102,13 @@ function serve(world: SshWorld, machine: Machine, client: Connection): void {
       context.accept();
       return;
     }
-    const key = ssh2.utils.parseKey(line);
-    const one = Array.isArray(key) ? key[0] : key;
+    const key: ParsedKey | ParsedKey[] | Error = ssh2.utils.parseKey(line);
+    const one = [key].flat()[0];
     const proven =
       one !== undefined &&
       !(one instanceof Error) &&
       one.verify(context.blob, context.signature, context.hashAlgo);
-    if (proven === true) context.accept();
+    if (proven) context.accept();
     else context.reject(['publickey']);
   });
   client.on('ready', () => {

@@ -90,7 +90,7 @@ export function liveLines(state: ViewState, nowMs: number, columns: number, pain
       ? ''
       : `${action.wait ? 'waits for' : 'does'} ${action.id} · ${inWords(nowMs - action.startedMs)} · ${action.reason}`;
   const lines = [
-    `${paint.strong(cut(`${spin} ${where === '' ? 'starting' : where}`, width))}`,
+    paint.strong(cut(`${spin} ${where === '' ? 'starting' : where}`, width)),
     cut(`  ${action?.irreversible === true ? 'cannot be taken back: ' : ''}${doing}`, width),
     figures(state, elapsed, width, paint),
   ];
@@ -127,7 +127,7 @@ function cut(text: string, width: number): string {
 
 /** Foreign text cannot move the cursor, colour the terminal or make a second line. */
 export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+   
   return text.replace(/\u001b\[[0-9;?]*[a-zA-Z]/g, '').replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ');
 }
 

@@ -100,7 +100,7 @@ describe('the summary of a run', () => {
       ),
     );
     assert.equal(summary.steps[0]?.actions.length, 1);
-    const [action] = summary.steps[0]?.actions ?? [];
+    const [action] = summary.steps[0].actions;
     assert.deepEqual([action?.tries, action?.state, action?.errors], [2, 'done', ['timed out']]);
   });
 

@@ -10,6 +10,8 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import ssh2 from 'ssh2';
 import type { Connection, ParsedKey } from 'ssh2';
+import { PortError } from '../../../ports/ports.ts';
+import { ssh } from '../../../ports/ssh.ts';
 import { findProgram, freePort, startChild, untilReady, versionOf } from './child.ts';
 
 export interface SshdOptions {
@@ -52,20 +54,26 @@ export async function startSshd(options: SshdOptions): Promise<RunningSshd> {
   const host = makeSshKey();
   const port = options.port === 0 ? await freePort(options.address) : options.port;
   const common = { address: options.address, port, user: userInfo().username, hostKey: host.publicKey };
-  return sshd ? real(sshd, options, host, common) : standIn(options, host, common);
+  if (!sshd) return standIn(options, host, common);
+  const started = await real(sshd, options, host, common);
+  if (started) return started;
+  if (options.use === 'real') throw new Error(`sshd lets no one in as ${common.user}`);
+  return standIn(options, host, common);
 }
 
 type Common = Pick<RunningSshd, 'address' | 'port' | 'user' | 'hostKey'>;
 
+/** Undefined when it starts and lets nobody in: sshd refuses an account that is locked, as a plain user's may be. */
 async function real(
   sshd: string,
   options: SshdOptions,
   host: { privateKey: string },
   common: Common,
-): Promise<RunningSshd> {
+): Promise<RunningSshd | undefined> {
   const at = (name: string) => join(options.dir, name);
   writeFileSync(at('host_key'), host.privateKey, { mode: 0o600 });
-  writeFileSync(at('authorized_keys'), `restrict ${options.authorizedKey}\n`);
+  const probe = makeSshKey();
+  writeFileSync(at('authorized_keys'), `restrict ${probe.publicKey}\n`);
   writeFileSync(at('banner'), options.banner ?? '');
   writeFileSync(
     at('forced.sh'),
@@ -101,11 +109,23 @@ ${options.banner === undefined ? '' : `Banner ${at('banner')}\n`}`,
   const log = at('sshd.log');
   const child = startChild(sshd, ['-D', '-f', at('sshd_config'), '-E', log]);
   await untilReady(child, 'sshd', () => answers(options.address, common.port));
+  const target = { host: common.address, port: common.port, user: common.user, hostKeys: [common.hostKey] };
+  const login = { target: { ...target, privateKey: probe.privateKey }, command: 'none', deadlineMs: 5_000 };
+  const letIn = await ssh(login).then(
+    () => true,
+    (error: unknown) => !(error instanceof PortError && error.kind === 'auth'),
+  );
+  if (!letIn) {
+    await child.stop();
+    return undefined;
+  }
+  writeFileSync(at('authorized_keys'), `restrict ${options.authorizedKey}\n`);
   return {
     kind: 'real',
     version: versionOf(sshd, ['-V'], /OpenSSH_([^\s,]+)/),
     ...common,
-    calls: () => (existsSync(log) ? readFileSync(log, 'utf8').split('Accepted publickey').length - 1 : 0),
+    // The probe's own login is none of the caller's.
+    calls: () => (existsSync(log) ? readFileSync(log, 'utf8').split('Accepted publickey').length - 2 : 0),
     stop: () => child.stop(),
   };
 }

@@ -65,7 +65,7 @@ export function etcdModel(options: EtcdModelOptions): EtcdModel {
   let leaderId = 0n;
   let term = 1n;
   let index = 3n;
-  let revision = 1n;
+  const revision = 1n;
 
   function randomId(): bigint {
     const part = () => BigInt(Math.floor(options.random() * 0x1_0000_0000));
@@ -207,9 +207,9 @@ export function etcdModel(options: EtcdModelOptions): EtcdModel {
   }
 
   function alarm(request: Record<string, unknown>): EtcdAnswer {
-    const key = `${String(request['memberID'] ?? '0')} ${String(request['alarm'] ?? '')}`;
-    if (request['action'] === 'ACTIVATE')
-      alarms.set(key, { memberID: String(request['memberID']), alarm: String(request['alarm']) });
+    const { memberID = '0', alarm: kind = '' } = request as { memberID?: string; alarm?: string };
+    const key = `${memberID} ${kind}`;
+    if (request['action'] === 'ACTIVATE') alarms.set(key, { memberID, alarm: kind });
     const shownAlarms = [...alarms.values()];
     if (request['action'] === 'DEACTIVATE') alarms.delete(key);
     return json(shownAlarms.length === 0 ? {} : { alarms: shownAlarms });

@@ -12,7 +12,7 @@ export interface Certificates {
 }
 
 export function bundleRequest(config: RkeConfig, apiPort: number, nowMs: number): BundleRequest {
-  const range = String(config.services['kubeApi']?.['serviceClusterIpRange'] ?? '10.43.0.0/16');
+  const range = (config.services['kubeApi']?.['serviceClusterIpRange'] ?? '10.43.0.0/16') as string;
   return {
     hosts: config.nodes.map((node) => ({
       address: node.address,
@@ -23,7 +23,7 @@ export function bundleRequest(config: RkeConfig, apiPort: number, nowMs: number)
     sans: config.authentication.sans ?? [],
     clusterName: config.clusterName,
     serviceAddress: range.replace(/\.\d+\/\d+$/, '.1'),
-    domain: String(config.services['kubelet']?.['clusterDomain'] ?? 'cluster.local'),
+    domain: (config.services['kubelet']?.['clusterDomain'] ?? 'cluster.local') as string,
     apiPort,
     nowMs,
   };

@@ -30,7 +30,7 @@ export interface RkeConfig extends Record<string, unknown> {
   services: Record<string, Record<string, unknown>>;
   authentication: { strategy: string; sans?: string[] };
   systemImages: Record<string, string>;
-  upgradeStrategy: Record<string, unknown>;
+  upgradeStrategy: Record<string, string | number | boolean>;
 }
 
 export type ReadConfig = { config: RkeConfig } | { fatal: string; whileParsing: boolean };
@@ -129,13 +129,15 @@ function fill(raw: Raw, program: Program): RkeConfig {
   const config = merge(base, known) as RkeConfig;
   config.nodes = (nodes ?? []).map((node) => fillNode(node, config));
   const { nodes: list, ...others } = config;
-  return { nodes: list, ...others } as RkeConfig;
+  return { nodes: list, ...others };
 }
 
 function fillNode(node: Raw, config: RkeConfig): NodeEntry {
   const text = (key: string, fallback: string) => {
     const value = node[key];
-    return value === undefined || value === null || value === '' ? fallback : String(value as string);
+    return value === undefined || value === null || value === ''
+      ? fallback
+      : String(value);
   };
   const address = text('address', '');
   const entry: NodeEntry = {
@@ -151,7 +153,10 @@ function fillNode(node: Raw, config: RkeConfig): NodeEntry {
   if (node['sshAgentAuth'] === true) entry.sshAgentAuth = true;
   if (node['labels'] !== undefined && node['labels'] !== null)
     entry.labels = Object.fromEntries(
-      Object.entries(node['labels'] as Raw).map(([key, value]) => [key, String(value as string)]),
+      Object.entries(node['labels'] as Record<string, unknown>).map(([key, value]) => [
+        key,
+        `${value as string | number}`,
+      ]),
     );
   if (Array.isArray(node['taints'])) entry.taints = node['taints'] as NonNullable<NodeEntry['taints']>;
   return entry;

@@ -5,6 +5,7 @@
 import { isIP } from 'node:net';
 import { posix } from 'node:path';
 import ssh2 from 'ssh2';
+import type { ParsedKey } from 'ssh2';
 import type { Machine } from '../world.ts';
 import type { NodeEntry, RkeConfig } from './config.ts';
 import { SUPPORTED_DOCKER } from './defaults.ts';
@@ -85,15 +86,15 @@ function loginKey(
       };
     text = file.text;
   }
-  const parsed = ssh2.utils.parseKey(text);
+  const parsed: ParsedKey | ParsedKey[] | Error = ssh2.utils.parseKey(text);
   if (parsed instanceof Error)
     return /encrypted|passphrase/i.test(parsed.message)
       ? {
           reason: `${CONNECT}Failed to dial ssh using address [${target}]: Error configuring SSH: ssh: this private key is passphrase protected`,
         }
       : notAKey;
-  const one = Array.isArray(parsed) ? parsed[0] : parsed;
-  if (one === undefined || !one.isPrivateKey()) return notAKey;
+  const one = [parsed].flat()[0];
+  if (one === undefined || one instanceof Error || !one.isPrivateKey()) return notAKey;
   return { lines: [`${one.type} ${one.getPublicSSH().toString('base64')}`] };
 }
 

@@ -112,7 +112,7 @@ function nodeOf(run: Run, host: RkeHost) {
 
 /** `max_unavailable_*`: a number, or a share of the plane that is rounded down, and then at least 1. */
 function maxUnavailable(run: Run, cluster: Cluster, key: string, hosts: number, plane: string): number {
-  const given = String(cluster.config.upgradeStrategy[key] ?? '1');
+  const given = String(cluster.config.upgradeStrategy[key] ?? 1);
   let allowed = Number.parseInt(given, 10);
   if (given.endsWith('%')) allowed = Math.floor((hosts * allowed) / 100);
   if (!(allowed >= 1)) {

@@ -27,14 +27,14 @@ export async function* rke(
   signal.addEventListener('abort', stop, { once: true });
   const queue: RkeEvent[] = [];
   let wake = () => {};
-  let over = false;
+  const progress = { over: false };
   const send = (event: RkeEvent) => {
     if (gone.signal.aborted) return;
     queue.push(event);
     wake();
   };
   const work = start(request, around, gone.signal, send).finally(() => {
-    over = true;
+    progress.over = true;
     wake();
   });
   // A failure of the simulation itself is thrown below, when the queue is empty.
@@ -43,7 +43,7 @@ export async function* rke(
     for (;;) {
       const next = queue.shift();
       if (next !== undefined) yield next;
-      else if (over) break;
+      else if (progress.over) break;
       else await new Promise<void>((resolve) => (wake = resolve));
     }
     await work;

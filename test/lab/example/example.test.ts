@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import ssh2 from 'ssh2';
 import { parse } from 'yaml';
 import { loadConfig, renderErrors } from '../../../cycle/config.ts';
 import { HOME, ROLE_SETS, SMALL, makeExample, shapeWithOldest } from '../../../lab/example.ts';
@@ -11,7 +12,12 @@ import { readConfig } from '../../../lab/world/rke/config.ts';
 import { PROGRAM } from '../../../lab/world/rke/defaults.ts';
 
 const VALUES = {
-  proxy: { address: '127.83.0.2', port: 2022, user: 'lab', hostKey: 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5' },
+  proxy: {
+    address: '127.83.0.2',
+    port: 2022,
+    user: 'lab',
+    hostKey: ssh2.utils.generateKeyPairSync('ed25519').public.trim(),
+  },
   dnsServers: ['127.83.0.3:5300'],
   dnsKeyName: 'node-cycle',
   rkeBinary: '/opt/rke',

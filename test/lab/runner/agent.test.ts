@@ -232,7 +232,9 @@ describe('the agent of the runner', () => {
     const startedMs = Date.now();
     const { result, lines } = await run([[code, 'retryCountOnTaskFailure: 3']], {
       minuteMs: 3_000,
-      onTaskSpawn: ({ attempt, task }) => void (task === 'Play' && spawned.push(attempt)),
+      onTaskSpawn: ({ attempt, task }) => {
+        if (task === 'Play') spawned.push(attempt);
+      },
     });
     assert.equal(result.outcome, 'succeeded');
     assert.deepEqual(spawned, [1, 2, 3]);

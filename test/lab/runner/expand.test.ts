@@ -102,7 +102,7 @@ describe('the expansion of a pipeline', () => {
     );
     assert.deepEqual(expanded[0]?.dependsOn, []);
     assert.deepEqual(expanded[1]?.dependsOn, ['Slot1']);
-    assert.deepEqual(expanded[0]?.jobs, [
+    assert.deepEqual(expanded[0].jobs, [
       { job: 'Remove_etcd', timeoutInMinutes: '120', steps: [{ script: 'echo etcd MANUAL' }] },
       { job: 'Remove_worker', steps: [{ script: 'echo worker MANUAL' }] },
     ]);

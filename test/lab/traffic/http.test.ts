@@ -111,8 +111,8 @@ describe('application requests', () => {
       assert.ok(requests.total > 10);
       assert.equal(requests.failed, requests.total);
       assert.equal(failures[0]?.class, 'http');
-      assert.match(failures[0]?.target ?? '', /^(GET|POST) 127\.0\.0\.1:\d+\/$/);
-      assert.match(failures[0]?.error ?? '', error);
+      assert.match(failures[0].target, /^(GET|POST) 127\.0\.0\.1:\d+\/$/);
+      assert.match(failures[0].error, error);
     });
   }
 

@@ -78,9 +78,10 @@ describe('the Kubernetes client', () => {
     const { double, api } = world();
     double.put('/api/v1/nodes/n1', { metadata: { name: 'n1' } });
     assert.ok((await api.delete('/api/v1/nodes/n1', WAIT, { uid: 'u1' })).ok);
-    const sent = double.seen[0];
-    assert.equal(sent?.headers?.['content-length'], String(Buffer.byteLength(sent?.body ?? '')));
-    assert.match(Buffer.from(sent?.body ?? '').toString(), /"preconditions":\{"uid":"u1"\}/);
+    const [sent] = double.seen;
+    assert.ok(sent !== undefined);
+    assert.equal(sent.headers?.['content-length'], String(Buffer.byteLength(sent.body ?? '')));
+    assert.match(Buffer.from(sent.body ?? '').toString(), /"preconditions":\{"uid":"u1"\}/);
   });
 
   it('evicts by the policy version that is served', async () => {

@@ -148,7 +148,8 @@ describe('the state file of rke', () => {
     ['another shape', () => '{"desiredState": {"rkeConfig": {"nodes": 5}}, "currentState": {}}', 'shape'],
     [
       'a state without CA',
-      () => stateText((state) => void delete state.currentState.certificatesBundle?.['kube-ca']),
+      () =>
+        stateText((state) => Object.assign(state.currentState.certificatesBundle ?? {}, { 'kube-ca': {} })),
       'noCa',
     ],
   ];

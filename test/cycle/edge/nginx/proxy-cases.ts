@@ -94,7 +94,8 @@ export function proxyCases(kind: 'real' | 'stand-in'): void {
       assert.equal(lab.sshd.kind, kind);
       assert.deepEqual(await served(), new Set(['127.0.0.11', '127.0.0.12']));
       // nginx writes its log behind the answer.
-      for (let i = 0; i < 50 && lab.nginx.calls() < 12; i++) await new Promise((done) => setTimeout(done, 20));
+      for (let i = 0; i < 50 && lab.nginx.calls() < 12; i++)
+        await new Promise((done) => setTimeout(done, 20));
       assert.ok(lab.nginx.calls() >= 12);
     });
 

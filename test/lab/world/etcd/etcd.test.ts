@@ -61,7 +61,15 @@ for (const { kind, net } of kinds)
             usage: 'both',
           }),
         );
-      etcd = openEtcd({ clock, random: Math.random, ports: PORTS, material, dir, kind });
+      etcd = openEtcd({
+        clock,
+        random: Math.random,
+        ports: PORTS,
+        material,
+        dir,
+        kind,
+        healthIntervalMs: 1_000,
+      });
       await etcd.bootstrap([1, 2, 3].map((n) => ({ name: `etcd-n${String(n)}`, address: address(n) })));
     });
     after(async () => {
@@ -101,7 +109,7 @@ for (const { kind, net } of kinds)
       await etcd.memberAdd('etcd-n4', address(4));
       const added = (await etcd.members()).find((m) => m.address === address(4));
       assert.equal(added?.started, false);
-      assert.equal(added?.name, '');
+      assert.equal(added.name, '');
       await etcd.start('etcd-n4', address(4));
       assert.ok(await etcd.healthy(address(4)));
       assert.equal((await etcd.members()).length, 4);

@@ -1,11 +1,12 @@
 /** The nodes of the example: as our first user has them, or any other set of roles for a test. */
-import type { Role } from '../../cycle/config/schema.ts';
+import type { Role } from '../cycle/config/schema.ts';
 
 export interface ExampleNodeShape {
   roles: readonly Role[];
   ageDays: number;
   labels?: Record<string, string> | undefined;
-  taints?: { key: string; value?: string; effect: 'NoSchedule' | 'PreferNoSchedule' | 'NoExecute' }[] | undefined;
+  taints?:
+    { key: string; value?: string; effect: 'NoSchedule' | 'PreferNoSchedule' | 'NoExecute' }[] | undefined;
   /** The VM's notes: another tool's. */
   notes?: string | undefined;
 }
@@ -57,7 +58,14 @@ export const ROLE_SETS: readonly (readonly Role[])[] = [
 
 /** Three servers and two workers that stay, and one old node with this set of roles, which is due. */
 export function shapeWithOldest(roles: readonly Role[]): ExampleShape {
-  const server: ExampleNodeShape = { roles: ['controlplane', 'etcd', 'worker'], ageDays: 30, notes: note(2, 0) };
+  const server: ExampleNodeShape = {
+    roles: ['controlplane', 'etcd', 'worker'],
+    ageDays: 30,
+    notes: note(2, 0),
+  };
   const worker: ExampleNodeShape = { roles: ['worker'], ageDays: 25, notes: note(3, 0) };
-  return { cluster: 'home', nodes: [{ roles, ageDays: 71, notes: note(2, 30) }, server, server, worker, worker] };
+  return {
+    cluster: 'home',
+    nodes: [{ roles, ageDays: 71, notes: note(2, 30) }, server, server, worker, worker],
+  };
 }

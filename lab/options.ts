@@ -1,0 +1,92 @@
+/** The lab's command line. */
+import { CodedError } from '../ports/errors.ts';
+
+export const SABOTAGES = ['skip-drain', 'old-out-first', 'empty-alias', 'dns-no-ttl-wait'] as const;
+export type Sabotage = (typeof SABOTAGES)[number];
+
+export interface LabSettings {
+  json?: string | undefined;
+  seed: number;
+  /** `reject`: the stage (without its slot) whose gate is rejected. */
+  approve: { how: 'ask' | 'auto' } | { how: 'reject'; stage: string };
+  nodes: number;
+  /** Task that is killed in its middle; the pipeline is then queued again. */
+  kill?: string | undefined;
+  deadNode: boolean;
+  dryRun: boolean;
+  keep: boolean;
+  example?: string | undefined;
+  sabotage?: Sabotage | undefined;
+  standIns: boolean;
+  report: string;
+}
+
+export const USAGE = [
+  'npm run lab -- [options]',
+  '  --json FILE            write the outcome as JSON',
+  '  --seed N               another story (default 1)',
+  '  --approve ask|auto|reject:STAGE   gates: ask is the default at a terminal, auto elsewhere',
+  '  --nodes N              replace up to N nodes, one after the other (1 to 5)',
+  '  --kill TASK            SIGKILL in the middle of that task, then queue the pipeline again',
+  '  --dead-node            the oldest node has lost its power',
+  '  --dry-run              only print what would be done',
+  '  --example DIR          somebody else’s folder instead of the lab’s own',
+  `  --sabotage WHAT        a control that must fail: ${SABOTAGES.join(' | ')}`,
+  '  --stand-ins            stand-ins even where the real component is installed',
+  '  --report FILE          where the HTML report goes (default lab-report.html)',
+  '  --keep                 leave the lab’s folder behind',
+];
+
+const VALUED = ['json', 'seed', 'approve', 'nodes', 'kill', 'example', 'sabotage', 'report'];
+const FLAGS = ['dead-node', 'dry-run', 'keep', 'stand-ins', 'help'];
+
+/** @returns undefined when help was asked for. Throws NC9001. */
+export function readSettings(argv: readonly string[], terminal: boolean): LabSettings | undefined {
+  const given = new Map<string, string>();
+  for (let i = 0; i < argv.length; i += 1) {
+    const [name = '', joined] = (argv[i] ?? '').replace(/^--/, '').split(/=(.*)/s, 2);
+    if (!(argv[i] ?? '').startsWith('--') || ![...VALUED, ...FLAGS].includes(name)) {
+      throw new CodedError('NC9001', `"${argv[i] ?? ''}" is no option of the lab.`, USAGE);
+    }
+    const value = FLAGS.includes(name) ? 'true' : (joined ?? argv[(i += 1)]);
+    if (value === undefined) throw new CodedError('NC9001', `--${name} needs a value.`, USAGE);
+    given.set(name, value);
+  }
+  if (given.has('help')) return undefined;
+  return {
+    json: given.get('json'),
+    seed: count('seed', given.get('seed') ?? '1', 0, 2 ** 31),
+    approve: approval(given.get('approve') ?? (terminal ? 'ask' : 'auto')),
+    nodes: count('nodes', given.get('nodes') ?? '1', 1, 5),
+    kill: given.get('kill'),
+    deadNode: given.has('dead-node'),
+    dryRun: given.has('dry-run'),
+    keep: given.has('keep'),
+    example: given.get('example'),
+    sabotage: sabotageOf(given.get('sabotage')),
+    standIns: given.has('stand-ins'),
+    report: given.get('report') ?? 'lab-report.html',
+  };
+}
+
+function count(name: string, text: string, least: number, most: number): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new CodedError('NC9001', `--${name} is "${text}"; expected a whole number from ${least} to ${most}.`);
+}
+
+function approval(text: string): LabSettings['approve'] {
+  if (text === 'ask' || text === 'auto') return { how: text };
+  const stage = /^reject:([a-z_]+)$/.exec(text)?.[1];
+  if (stage === undefined)
+    throw new CodedError('NC9001', `--approve is "${text}"; expected ask, auto or reject:STAGE.`);
+  return { how: 'reject', stage };
+}
+
+function sabotageOf(text: string | undefined): Sabotage | undefined {
+  if (text === undefined) return undefined;
+  const found = SABOTAGES.find((one) => one === text);
+  if (found === undefined)
+    throw new CodedError('NC9001', `--sabotage is "${text}"; expected ${SABOTAGES.join(', ')}.`);
+  return found;
+}
