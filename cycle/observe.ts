@@ -1,4 +1,5 @@
 /** Reads the parts of the world that a step asked for, over the context's clients. Reads only. */
+import { CodedError } from '../ports/errors.ts';
 import { observeEtcd } from './cluster/etcd/members.ts';
 import { observeKube, nodeByName } from './cluster/kubernetes/observe.ts';
 import { readLock } from './cluster/kubernetes/lease.ts';
@@ -39,6 +40,11 @@ export async function observe<K extends keyof World>(
   const wait = waitMs(READ_MS, signal);
   const needs = (...any: (keyof World)[]) => any.some((key) => wants.has(key));
   if (fresh) ctx.logins.clear();
+  // One fetch for all that is read out of the repository.
+  const tip = needs('intent', 'ssh', 'apiservers', 'proxies', 'probes', 'knownHosts')
+    ? ctx.repo.tip(wait)
+    : Promise.resolve('');
+  tip.catch(() => undefined);
 
   const [lock, host, vmRead, intent, knownHosts, kube, etcd, proxies, ingress] = await Promise.all([
     readLockOf(ctx, signal),
@@ -46,8 +52,10 @@ export async function observe<K extends keyof World>(
     needs('vms', 'jobs', 'ssh', 'probes', 'dns', 'intent')
       ? ctx.bridge.read('vm.read', { cluster: ctx.config.cluster }, wait)
       : undefined,
-    needs('intent', 'ssh', 'apiservers', 'proxies', 'probes') ? readIntent(ctx, signal) : undefined,
-    needs('knownHosts', 'ssh') ? readKnownHosts(ctx, signal) : undefined,
+    needs('intent', 'ssh', 'apiservers', 'proxies', 'probes')
+      ? tip.then((at) => intentAt(ctx, at, signal))
+      : undefined,
+    needs('knownHosts', 'ssh') ? tip.then((at) => knownHostsAt(ctx, at, signal)) : undefined,
     needs('kube')
       ? ctx.cluster.kube().then((api) => observeKube(api, { wait, nowMs: ctx.ports.clock.now() }))
       : undefined,
@@ -115,14 +123,23 @@ export async function readLockOf(ctx: Context, signal: AbortSignal) {
 }
 
 export async function readIntent(ctx: Context, signal: AbortSignal): Promise<Intent> {
-  const { commit, text } = await mustReadAtTip(ctx.repo, ctx.config.rke.config, waitMs(READ_MS, signal));
+  return intentAt(ctx, await ctx.repo.tip(waitMs(READ_MS, signal)), signal);
+}
+
+async function intentAt(ctx: Context, commit: string, signal: AbortSignal): Promise<Intent> {
+  const text = await ctx.repo.read(commit, ctx.config.rke.config, waitMs(READ_MS, signal));
+  if (text === undefined) {
+    throw new CodedError(
+      'NC1002',
+      `${ctx.config.rke.config} is not at the branch's tip (${commit.slice(0, 10)}).`,
+    );
+  }
   return { commit, text, yml: parseClusterYml(text) };
 }
 
 /** A repository without known_hosts pins nothing yet. */
-export async function readKnownHosts(ctx: Context, signal: AbortSignal): Promise<string> {
-  const wait = waitMs(READ_MS, signal);
-  return (await ctx.repo.read(await ctx.repo.tip(wait), ctx.config.ssh.knownHosts, wait)) ?? '';
+async function knownHostsAt(ctx: Context, commit: string, signal: AbortSignal): Promise<string> {
+  return (await ctx.repo.read(commit, ctx.config.ssh.knownHosts, waitMs(READ_MS, signal))) ?? '';
 }
 
 async function readIngress(ctx: Context, signal: AbortSignal): Promise<World['ingress']> {

@@ -18,6 +18,7 @@ const BECAUSE = ['any', 'age', 'image'] as const satisfies readonly Because[];
 
 export async function planCycle(task: Task): Promise<TaskOutcome> {
   const { agent, config, ctx, signal } = task;
+  task.begin('PlanCycle');
   const named = agent.input('node') ?? 'any';
   const input: PlanInput = {
     node: named === 'any' ? undefined : named,
@@ -114,7 +115,21 @@ function setOutputs(task: Task, outputs: Record<string, string>): void {
   for (const [name, value] of Object.entries(outputs)) task.agent.setOutput(name, value);
 }
 
+/** Also the last look at the world, for the record; without it the lock is released all the same. */
 export async function releaseLock(task: Task): Promise<TaskOutcome> {
+  const { ctx, config, signal } = task;
+  task.begin('Release');
+  const input: PlanInput = {
+    node: undefined,
+    because: 'any',
+    direction: 'forward',
+    scheduled: false,
+    me: ctx.me,
+  };
+  await observePlanWorld(ctx, input, signal).then(
+    (world) => ctx.record({ kind: 'after', world: snapshotOf(config, world) }),
+    (error: unknown) => task.agent.line(`The world after the run could not be read: ${String(error)}`),
+  );
   const released = await release(task.ctx, task.signal);
   return {
     kind: 'done',

@@ -23,6 +23,8 @@ export interface Task {
   config: Config;
   ctx: Context;
   signal: AbortSignal;
+  /** Opens the step in the record, under its full name. */
+  begin(step: string): void;
 }
 
 export type TaskOutcome =
@@ -53,8 +55,9 @@ export async function runTask(name: string, work: (task: Task) => Promise<TaskOu
       };
       const opened = await openContext(agent, config, cancel.signal, record);
       close = opened.close;
-      record({ kind: 'step.started', step: name, task: name, stage: agent.variable('System.StageName') });
-      const outcome = await work({ agent, config, ctx: opened.ctx, signal: cancel.signal });
+      const begin = (step: string) =>
+        record({ kind: 'step.started', step, task: name, stage: agent.variable('System.StageName') });
+      const outcome = await work({ agent, config, ctx: opened.ctx, signal: cancel.signal, begin });
       report(agent, outcome, record);
     }
   } catch (error) {

@@ -21,6 +21,7 @@ const OBSERVE_SETTLES = 5;
 
 export async function runStep<K extends keyof World>(task: Task, step: StepTask<K>): Promise<TaskOutcome> {
   const { ctx, config, signal } = task;
+  task.begin(step.name);
   const acts = allActs(ctx);
   try {
     await requireLock(ctx, signal);

@@ -1,6 +1,6 @@
 /**
- * A TCP connection of the line protocol: `TOKEN` goes out, `TOKEN` and optionally the serving node's name come
- * back on one line. Answers come in the order of the questions.
+ * A TCP connection of the line protocol: `TOKEN` goes out, `NODE POD TOKEN` comes back on one line, as
+ * the lab's ingress answers. Answers come in the order of the questions.
  */
 import { connect } from 'node:net';
 import type { Endpoint } from './config.ts';
@@ -47,7 +47,9 @@ export function openLine(where: Endpoint, deadlineMs: number, openedMs: number):
         const answer = text.slice(0, end).trim();
         text = text.slice(end + 1);
         const one = waiting.shift();
-        const [token, servedBy] = answer.split(' ');
+        const words = answer.split(' ');
+        const token = words.at(-1);
+        const servedBy = words.length > 1 ? words[0] : undefined;
         if (one === undefined) continue;
         if (token === one.token) one.resolve(servedBy);
         else

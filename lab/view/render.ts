@@ -127,7 +127,6 @@ function cut(text: string, width: number): string {
 
 /** Foreign text cannot move the cursor, colour the terminal or make a second line. */
 export function printable(text: string): string {
-   
   return text.replace(/\u001b\[[0-9;?]*[a-zA-Z]/g, '').replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ');
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { CodedError } from '../../ports/errors.ts';
+import type { CodedError } from '../../ports/errors.ts';
 import { jobKey } from '../../agent-bridge/client/client.ts';
 import { WAIT, foundVm, key, rig, until, vmId } from './support/rig.ts';
 import type { Rig } from './support/rig.ts';

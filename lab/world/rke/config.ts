@@ -134,10 +134,8 @@ function fill(raw: Raw, program: Program): RkeConfig {
 
 function fillNode(node: Raw, config: RkeConfig): NodeEntry {
   const text = (key: string, fallback: string) => {
-    const value = node[key];
-    return value === undefined || value === null || value === ''
-      ? fallback
-      : String(value);
+    const value = node[key] as string | number | null | undefined;
+    return value === undefined || value === null || value === '' ? fallback : String(value);
   };
   const address = text('address', '');
   const entry: NodeEntry = {

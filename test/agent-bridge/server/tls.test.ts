@@ -27,21 +27,21 @@ describe('the bridge’s door', () => {
     options: ConnectionOptions,
     request = 'GET /v1/jobs/x HTTP/1.1\r\nhost: b\r\nconnection: close\r\n\r\n',
   ) {
-    return new Promise<{
-      got: string;
-      session: Buffer | undefined;
-      reused: boolean;
-      protocol: string | null;
-    }>((resolve) => {
+    return new Promise<{ got: string; session: Buffer | undefined; reused: boolean }>((resolve) => {
       let got = '';
       let session: Buffer | undefined;
+      let reused = false;
       const socket = connect({ host: '127.0.0.1', port: r.port, rejectUnauthorized: false, ...options });
-      socket.on('secureConnect', () => socket.write(request));
+      socket.on('secureConnect', () => {
+        // Asked here and not at the end: Node 20 crashes when the handle of a failed handshake is asked.
+        reused = socket.isSessionReused();
+        socket.write(request);
+      });
       socket.on('session', (one) => (session = one));
-      socket.on('data', (chunk) => (got += chunk.toString()));
+      socket.on('data', (chunk: Buffer) => (got += chunk.toString()));
       socket.on('error', () => undefined);
       socket.on('close', () => {
-        resolve({ got, session, reused: socket.isSessionReused(), protocol: socket.getProtocol() });
+        resolve({ got, session, reused });
       });
     });
   }

@@ -9,7 +9,7 @@ import type { Tcp } from './servers.ts';
 
 const answering = (socket: Socket): void => {
   socket.on('data', (chunk) => {
-    for (const token of chunk.toString().trim().split('\n')) socket.write(`${token} n3\n`);
+    for (const token of chunk.toString().trim().split('\n')) socket.write(`n3 shop-1 ${token}\n`);
   });
 };
 
