@@ -6,7 +6,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import ssh2 from 'ssh2';
+import { makeSshKeyPair } from './ssh-key.ts';
+import type { SshKey } from './ssh-key.ts';
 import { HOME } from './example-shapes.ts';
 import type { ExampleNodeShape, ExampleShape } from './example-shapes.ts';
 import type { HostSpec } from './world/hosts/hosts.ts';
@@ -64,13 +65,6 @@ export interface ExampleNode extends ExampleNodeShape {
   createdAtMs: number;
 }
 
-export interface SshKey {
-  /** OpenSSH form. */
-  private: string;
-  /** `type base64`. */
-  public: string;
-}
-
 /** What is known only when the lab's servers run. */
 export interface PublishValues {
   proxy: { address: string; port: number; user: string; hostKey: string };
@@ -123,7 +117,7 @@ export function makeExample(options: ExampleOptions): ExampleInput {
     name: `${shape.cluster}-n${String(index + 1)}`,
     address: `${base}.${String(11 + index)}`,
     mac: `00155D0A0${(11 + index).toString(16).toUpperCase().padStart(3, '0')}`,
-    sshHostKey: sshKey(),
+    sshHostKey: makeSshKeyPair(),
     createdAtMs: nowMs - node.ageDays * DAY_MS,
   }));
   const proxyAddress = `${base}.2`;
@@ -144,7 +138,7 @@ export function makeExample(options: ExampleOptions): ExampleInput {
     render(path, read(path), { ...fixed, ...more });
   const all = (folder: string) =>
     Object.fromEntries(readdirSync(join(templates, folder)).map((name) => [name, fill(`${folder}/${name}`)]));
-  const nodeKey = sshKey();
+  const nodeKey = makeSshKeyPair();
   const clusterYml = fill('repository/cluster.yml');
   const knownHosts = nodes
     .map(
@@ -229,11 +223,6 @@ export function imageContent(): { dockerVersion: string; images: string[] } {
       (key) => images[key] ?? '',
     ),
   };
-}
-
-function sshKey(): SshKey {
-  const pair = ssh2.utils.generateKeyPairSync('ed25519');
-  return { private: pair.private, public: pair.public.trim().split(' ').slice(0, 2).join(' ') };
 }
 
 /** Fills `{{name}}`; one that has no value is an error that names it. */

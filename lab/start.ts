@@ -278,15 +278,19 @@ function pipelineFiles(): Record<string, string> {
 }
 
 const QUORUM_POLL_MS = 500;
+/** An apiserver's own check of etcd gives up after 2 s: an election is over by then. */
+const QUORUM_LOST_POLLS = 4;
 
 /** The apiservers take writes only while most members of etcd are healthy. */
 function followQuorum(world: LabWorld, etcd: EtcdCluster, ends: (() => unknown)[]): void {
   let quorate = true;
+  let missed = 0;
   world.kube.setStorage(() => quorate);
   const look = async () => {
     const members = await etcd.members().catch(() => []);
     const healthy = members.filter((member) => member.healthy).length;
-    const now = healthy > members.filter((member) => !member.isLearner).length / 2;
+    missed = healthy > members.filter((member) => !member.isLearner).length / 2 ? 0 : missed + 1;
+    const now = missed < QUORUM_LOST_POLLS;
     if (now === quorate) return;
     quorate = now;
     world.emit({ kind: 'etcd.changed' });

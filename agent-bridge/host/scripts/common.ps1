@@ -45,7 +45,8 @@ function Invoke-NcScript([scriptblock] $body) {
     $exitCode = 1
     try {
         $in = Read-NcInput
-        $value = & $body $in
+        # Whatever a cmdlet let slip into the pipeline comes before the answer.
+        $value = @(& $body $in) | Select-Object -Last 1
         Write-NcFrame $value
         $exitCode = 0
     }

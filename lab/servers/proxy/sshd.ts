@@ -2,6 +2,7 @@
  * The proxy's SSH: the real sshd with a host key of its own and one forced command, else a stand-in on ssh2's
  * server that runs the same command in the same way. Works for root and for a plain user.
  */
+import { makeSshKeyPair } from '../../ssh-key.ts';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -43,8 +44,8 @@ export interface RunningSshd {
 
 /** A new key pair in OpenSSH's form. */
 export function makeSshKey(): { privateKey: string; publicKey: string } {
-  const pair = ssh2.utils.generateKeyPairSync('ed25519');
-  return { privateKey: pair.private, publicKey: pair.public.trim().split(' ').slice(0, 2).join(' ') };
+  const pair = makeSshKeyPair();
+  return { privateKey: pair.private, publicKey: pair.public };
 }
 
 export async function startSshd(options: SshdOptions): Promise<RunningSshd> {

@@ -277,8 +277,10 @@ export function supervisors(jobs: string): number[] {
 }
 
 export async function until(met: () => boolean, what: string, deadlineMs = 10_000): Promise<void> {
-  for (const end = Date.now() + deadlineMs; !met(); await sleep(10)) {
+  const end = Date.now() + deadlineMs;
+  while (!met()) {
     assert.ok(Date.now() < end, `still not: ${what}`);
+    await sleep(10);
   }
 }
 

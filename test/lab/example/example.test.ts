@@ -1,9 +1,9 @@
+import { makeSshKeyPair } from '../../../lab/ssh-key.ts';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import ssh2 from 'ssh2';
 import { parse } from 'yaml';
 import { loadConfig, renderErrors } from '../../../cycle/config.ts';
 import { HOME, ROLE_SETS, SMALL, makeExample, shapeWithOldest } from '../../../lab/example.ts';
@@ -16,7 +16,7 @@ const VALUES = {
     address: '127.83.0.2',
     port: 2022,
     user: 'lab',
-    hostKey: ssh2.utils.generateKeyPairSync('ed25519').public.trim(),
+    hostKey: makeSshKeyPair().public,
   },
   dnsServers: ['127.83.0.3:5300'],
   dnsKeyName: 'node-cycle',

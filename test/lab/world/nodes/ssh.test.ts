@@ -1,3 +1,4 @@
+import { makeSshKeyPair } from '../../../../lab/ssh-key.ts';
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import ssh2 from 'ssh2';
@@ -91,7 +92,7 @@ describe('SSH of the nodes', function () {
   });
 
   it('lets nobody in with another key', async () => {
-    const other = ssh2.utils.generateKeyPairSync('ed25519').private;
+    const other = makeSshKeyPair().private;
     await assert.rejects(ask(0, 'true', other), /authentication methods failed/);
   });
 

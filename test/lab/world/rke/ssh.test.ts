@@ -1,3 +1,4 @@
+import { makeSshKeyPair } from '../../../../lab/ssh-key.ts';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -80,7 +81,7 @@ describe('rke: hosts that it cannot use', function () {
   });
 
   it('says unable to authenticate for a key that the host does not take', async () => {
-    const other = ssh2.utils.generateKeyPairSync('ed25519').public.split(' ').slice(0, 2).join(' ');
+    const other = makeSshKeyPair().public;
     await refused(
       () =>
         `${DOCKER_GET}Unable to access node with address [${target()}] using SSH. Please check if you are able to SSH to the node using the specified SSH Private Key and if you have configured the correct SSH username. Error: ssh: handshake failed: ssh: unable to authenticate, attempted methods [none publickey], no supported methods remain`,

@@ -1,0 +1,3 @@
+import { describeGates } from './gate-table.ts';
+
+describeGates('environment');
