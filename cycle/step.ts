@@ -105,7 +105,7 @@ export async function converge<O>(step: Step<O>, engine: Engine<O>): Promise<Out
     throwIfAborted(engine.signal, step.name);
     const plan = step.plan(observed);
     if (isRefusal(plan)) return { kind: 'refused', refusal: plan, actions: taken };
-    const [action] = plan;
+    let [action] = plan;
     if (action === undefined) return { kind: 'done', observed, actions: taken };
     if (turn === 0) recordPlan(step, plan, engine);
 
@@ -114,7 +114,9 @@ export async function converge<O>(step: Step<O>, engine: Engine<O>): Promise<Out
       const again = step.plan(observed);
       if (isRefusal(again)) return { kind: 'refused', refusal: again, actions: taken };
       if (again[0]?.id !== action.id) continue;
-      const objection = await engine.guard?.(observed, again[0]);
+      // The same id may carry other values now (another VM's id, another text).
+      action = again[0];
+      const objection = await engine.guard?.(observed, action);
       if (objection !== undefined) return { kind: 'refused', refusal: objection, actions: taken };
     }
 
@@ -226,12 +228,18 @@ export function foresee<O>(
   const actions: Action<O>[] = [];
   let after = observed;
   for (let turn = 0; turn < MAX_ACTIONS; turn += 1) {
-    const plan = step.plan(after);
-    if (isRefusal(plan)) return { actions, after, refusal: plan };
-    const [action] = plan;
-    if (action === undefined) return { actions, after };
-    actions.push(action);
-    after = action.predict(after);
+    try {
+      const plan = step.plan(after);
+      if (isRefusal(plan)) return { actions, after, refusal: plan };
+      const [action] = plan;
+      if (action === undefined) return { actions, after };
+      actions.push(action);
+      after = action.predict(after);
+    } catch (error) {
+      // What could not be edited when its turn comes is known now, before anything is touched.
+      if (!(error instanceof CodedError)) throw error;
+      return { actions, after, refusal: refuse(error.code, error.detail, error.evidence) };
+    }
   }
   const last = actions.at(-1)?.id ?? '';
   return { actions, after, refusal: refuse('NC1014', `The plan does not become shorter after ${last}.`) };

@@ -25,11 +25,16 @@ export function expectedMembers(world: Slice<'state'>): string[] {
     .map((node) => memberName(node.hostnameOverride === '' ? node.address : node.hostnameOverride));
 }
 
-export function judgeJoin(world: Slice<'etcd' | 'state'>, config: Config): Refusal | undefined {
+export function judgeJoin(
+  world: Slice<'etcd' | 'state'>,
+  config: Config,
+  snapshotTaken: boolean,
+): Refusal | undefined {
   return refuseBy(
     judgeAddition(world.etcd, {
       expected: expectedMembers(world),
       allowSingleMember: config.allow.singleMember,
+      snapshotTaken,
     }),
   );
 }

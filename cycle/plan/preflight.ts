@@ -26,9 +26,11 @@ const nodesReady: Check = (_config, world, { leaving }) =>
       finding('NC1230', `The node ${node.name} is not Ready.`, [`${node.name}: ${node.readyReason}`]),
     );
 
+/** The cordon that the old node had before its cycle stays on the way back, so it is no obstacle to it. */
 const noForeignCordon: Check = (_config, world, { leaving }) =>
   world.kube.nodes
     .filter((node) => node.name !== leaving && node.unschedulable)
+    .filter((node) => !(world.facts.foreignCordon === true && node.name === world.facts.old?.name))
     .map((node) =>
       finding('NC1231', `The node ${node.name} is cordoned, and not by this cycle.`, [
         `${node.name}: unschedulable`,

@@ -47,7 +47,20 @@ export function planDeleteVm<W extends DeleteVmWorld>(
 ): Plan<W> {
   const { leaving, staying } = input;
   const settleMs = config.pace.settleSeconds * 1000;
-  const vm = vmOf(world, config.cluster, leaving);
+  const claims = world.vms.filter(
+    (candidate) =>
+      candidate.marker?.cluster === config.cluster &&
+      candidate.marker.node === leaving &&
+      !candidate.setAside,
+  );
+  if (claims.length > 1) {
+    return refuse(
+      'NC1219',
+      `${claims.length} VMs say that they are ${leaving}.`,
+      claims.map((claim) => `${claim.name} (${claim.id}) on ${claim.host}`),
+    );
+  }
+  const vm = claims[0];
   if (input.mode === 'stop') {
     if (vm === undefined)
       return refuse(
@@ -154,6 +167,9 @@ export function whatRefersTo(
     }
     if (world.ingress?.addresses.includes(address) === true) return `the ingress values name ${address}`;
   }
+  const silent = world.dns.find((server) => server.serial === undefined);
+  if (silent !== undefined)
+    return `${silent.server} does not say what the aliases hold (${silent.failure ?? 'no answer'})`;
   for (const alias of config.dns?.aliases ?? []) {
     for (const server of world.dns) {
       const members = membersOn(server, aliasSet(config, alias));

@@ -5,8 +5,9 @@
 import { judgeLock } from '../cluster/kubernetes/lease.ts';
 import type { Config } from '../config/schema.ts';
 import { windowOpen } from '../config/window.ts';
+import { upstreamServers } from '../edge/nginx/upstreams.ts';
 import { factsToAnnotations, pairOf, type Direction, type Facts, NO_FACTS } from '../facts.ts';
-import { entryOf, kubeNode, vmAddress, vmOf, type World } from '../observed.ts';
+import { entryOf, isOff, kubeNode, vmAddress, vmOf, type World } from '../observed.ts';
 import { firstFree } from '../plan/addresses.ts';
 import { judgeAges, type Because, type DueNode } from '../plan/due.ts';
 import { judgeWholePath } from '../plan/etcd-path.ts';
@@ -16,6 +17,7 @@ import { preflight } from '../plan/preflight.ts';
 import { isRefusal, refuse, type Action, type Plan, type Refusal } from '../step.ts';
 import { foreseePath, type Path } from '../plan/path.ts';
 import { REPLACES_LABEL } from './rke-add-node.ts';
+import { whyNodeStays } from './rke-remove-role.ts';
 
 /** PlanCycle also looks at what only it needs. */
 export interface PlanWorld extends World {
@@ -117,7 +119,7 @@ function continueCycle(config: Config, input: PlanInput, world: PlanWorld, unfin
   return judged(
     config,
     { ...world, facts },
-    { facts, resumed: true, reason, dead: isDead(config, world, old) },
+    { facts, resumed: true, reason, dead: isDead(config, { ...world, facts }, old) },
   );
 }
 
@@ -137,8 +139,15 @@ function judged(
         ? judgeWholePath(world, config, pair.leaving, dead)
         : undefined) ??
       capacity(config, world) ??
-      interruptions(config, world, pair.leaving);
+      // What ran on a dead node is interrupted already.
+      (dead ? undefined : interruptions(config, world, pair.leaving));
     if (objection !== undefined) return objection;
+  }
+  const [primary] = world.dns;
+  if (config.dns !== undefined && primary?.serial === undefined) {
+    return refuse('NC4040', `Nobody says what ${config.dns.zone} holds, so the way cannot be judged.`, [
+      `${primary?.server ?? config.dns.servers.join(', ')}: ${primary?.failure ?? 'no answer'}`,
+    ]);
   }
   const path = foreseePath(config, { ...pair, dead }, world);
   if (path.refusal !== undefined) {
@@ -212,9 +221,14 @@ export function unfinishedFacts(config: Config, world: World): Facts | undefined
   return undefined;
 }
 
-/** NotReady for long enough, and silent to SSH: both, or it is only ill. */
+/**
+ * NotReady for long enough, and silent to SSH: both, or it is only ill. A node of a cycle whose VM is off stays
+ * dead until nothing of the cluster knows it, whatever of it has gone already.
+ */
 export function isDead(config: Config, world: World, name: string): boolean {
   const node = kubeNode(world, name);
+  if (world.facts.old?.name === name && node?.ready !== true && isOff(config, world, name))
+    return whyNodeStays(world, name, world.facts.old.address) !== undefined;
   if (node === undefined || node.ready) return false;
   const silentMs = world.nowMs - (node.lastHeartbeatMs ?? 0);
   const address = entryOf(world, name, node.internalIp)?.address;
@@ -250,8 +264,13 @@ function nameSuccessor(
       held.add(record.data);
       used.add(record.name.split('.')[0] ?? '');
     }
-  for (const host of world.knownHosts.matchAll(/^\[?([0-9.]+)\]?/gm)) held.add(host[1] ?? '');
+  for (const line of world.knownHosts.split('\n'))
+    for (const [host] of (line.split(/\s/)[0] ?? '').matchAll(/[0-9]+(\.[0-9]+){3}/g)) held.add(host);
   for (const proxy of config.proxies) held.add(proxy.host);
+  // A line that was left behind would send traffic to a node that is only booting.
+  for (const proxy of world.proxies)
+    for (const { address } of upstreamServers(proxy.files)) held.add(address);
+  for (const address of world.ingress?.addresses ?? []) held.add(address);
 
   const name = nextName(config.names.pattern, config.cluster, roles, used);
   if (name === undefined)
@@ -318,7 +337,7 @@ export function planPlanCycle<W extends PlanWorld>(
       apply: (signal) => acts.takeLock(world, annotations, signal),
       done: (o) => o.lock?.holder === input.me,
       settleMs: config.pace.settleSeconds * 1000,
-      predict: (o) => o,
+      predict: (o) => withLease(o, decision.facts, input.me, (o.lock?.fence ?? 0) + 1),
     });
   }
   if (!written(world)) {
@@ -328,8 +347,21 @@ export function planPlanCycle<W extends PlanWorld>(
       apply: (signal) => acts.writeAllFacts(decision.facts, signal),
       done: written,
       settleMs: config.pace.settleSeconds * 1000,
-      predict: (o) => o,
+      predict: (o) => withLease(o, decision.facts, input.me, o.lock?.fence ?? 1),
     });
   }
   return actions;
+}
+
+function withLease<W extends PlanWorld>(world: W, facts: Facts, holder: string, fence: number): W {
+  const kept = Object.entries({ ...world.lock?.annotations, ...factsToAnnotations(facts) });
+  const annotations = Object.fromEntries(
+    kept.filter((entry): entry is [string, string] => entry[1] !== null),
+  );
+  const { name = '', resourceVersion = '' } = world.lock ?? {};
+  return {
+    ...world,
+    facts,
+    lock: { name, holder, fence, acquiredAtMs: world.nowMs, annotations, resourceVersion },
+  };
 }

@@ -1,5 +1,5 @@
 /** RkeAddNode: the node that stays is in cluster.yml, in the cluster, and serves. */
-import { addNode, parseClusterYml } from '../cluster/rke/cluster-yml.ts';
+import { addNode, parseClusterYml, restoreRole, type Edit } from '../cluster/rke/cluster-yml.ts';
 import { LEAVING_TAINT } from '../cluster/kubernetes/endpoints.ts';
 import type { Config, Role } from '../config/schema.ts';
 import {
@@ -10,10 +10,13 @@ import {
   memberName,
   memberOf,
   stateNodeOf,
+  vmOf,
   type Slice,
 } from '../observed.ts';
 import { refuse, type Action, type Plan } from '../step.ts';
+import { CodedError } from '../../ports/errors.ts';
 import { judgeJoin } from '../plan/etcd-path.ts';
+import { snapshotAction, snapshotTaken, type SnapshotActs } from './etcd-snapshot.ts';
 
 export type AddNodeWorld = Slice<
   | 'nowMs'
@@ -34,7 +37,7 @@ export interface AddNodeInput {
   staying: string;
 }
 
-export interface AddNodeActs {
+export interface AddNodeActs extends SnapshotActs {
   /** Commits and pushes cluster.yml as `edit` makes it from the branch's tip. */
   editClusterYml(edit: (text: string) => string, message: string, signal: AbortSignal): Promise<void>;
   rkeUp(
@@ -68,6 +71,10 @@ export function planAddNode<W extends AddNodeWorld>(
 
   const joined = hasJoined(world, staying, address, roles);
   if (!joined) {
+    if (roles.length === 0)
+      return refuse('NC1219', `Nothing says which roles ${staying} takes over from ${leaving}.`, [
+        `the Lease has lost the facts of this cycle, and cluster.yml has no entry for ${leaving}`,
+      ]);
     if (world.ssh[address] !== 'ok') {
       return refuse(
         'NC1224',
@@ -75,8 +82,20 @@ export function planAddNode<W extends AddNodeWorld>(
       );
     }
     if (roles.includes('etcd') && memberOf(world, staying, address) === undefined) {
-      const objection = judgeJoin(world, config);
+      // From one voter to two, etcd stands still while the second starts; the way back is this copy.
+      const alone = world.etcd.members.length === 1 && config.allow.singleMember;
+      const objection = judgeJoin(world, config, alone || snapshotTaken(world));
       if (objection !== undefined) return objection;
+      if (alone && !snapshotTaken(world))
+        actions.push(
+          snapshotAction(
+            acts,
+            world,
+            leaving,
+            'the only member gets a second one: a checked copy before',
+            settleMs,
+          ),
+        );
     }
   }
 
@@ -95,8 +114,7 @@ export function planAddNode<W extends AddNodeWorld>(
         roles,
         ...(pattern === undefined ? { labels: {}, taints: [] } : {}),
       });
-      if (!edited.ok) throw new Error(edited.message);
-      return edited.text;
+      return textOf(edited);
     };
     actions.push({
       id: `cluster.yml add ${staying}`,
@@ -104,6 +122,24 @@ export function planAddNode<W extends AddNodeWorld>(
       apply: (signal) =>
         acts.editClusterYml(edit, `Add ${staying} (${roles.join(', ')}), which replaces ${leaving}`, signal),
       done: (o) => entryOf(o, staying, address) !== undefined,
+      settleMs,
+      predict: (o) => {
+        const text = edit(o.intent.text);
+        return { ...o, intent: { commit: 'predicted', text, yml: parseClusterYml(text) } };
+      },
+    });
+  }
+
+  const lacking = entry === undefined ? [] : roles.filter((role) => !entry.roles.includes(role));
+  if (lacking.length > 0) {
+    const edit = (text: string) =>
+      lacking.reduce((now, role) => textOf(restoreRole(now, address, role)), text);
+    actions.push({
+      id: `cluster.yml restore ${staying}`,
+      reason: `${lacking.join(', ')} had been taken from ${staying} on the way back`,
+      apply: (signal) =>
+        acts.editClusterYml(edit, `Give ${lacking.join(', ')} back to ${staying}, which stays`, signal),
+      done: (o) => roles.every((role) => entryOf(o, staying, address)?.roles.includes(role) === true),
       settleMs,
       predict: (o) => {
         const text = edit(o.intent.text);
@@ -146,8 +182,10 @@ export function planAddNode<W extends AddNodeWorld>(
         withNode(o, staying, (n) => ({ ...n, taints: n.taints.filter((t) => t.key !== LEAVING_TAINT.key) })),
     });
   }
-  const successor = world.facts.successor?.name === staying;
-  if (successor && node?.labels[REPLACES_LABEL] !== leaving) {
+  // Once the old VM is set aside, the label has been cleared for good.
+  const replaces =
+    world.facts.successor?.name === staying && vmOf(world, config.cluster, leaving) !== undefined;
+  if (replaces && node?.labels[REPLACES_LABEL] !== leaving) {
     actions.push({
       id: `label ${staying}`,
       reason: `the label ${REPLACES_LABEL} says which node ${staying} replaces`,
@@ -170,6 +208,11 @@ export function planAddNode<W extends AddNodeWorld>(
     });
   }
   return actions;
+}
+
+function textOf(edit: Edit): string {
+  if (edit.ok) return edit.text;
+  throw new CodedError('NC3204', `${edit.problem}: ${edit.message}`);
 }
 
 /** In cluster.yml's sense and in fact: entry completed by rke, Node there, etcd voter there. */

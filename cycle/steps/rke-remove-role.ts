@@ -2,9 +2,10 @@
  * RkeRemoveRole: takes one role from the node that leaves: controlplane, then etcd, then the node itself. The
  * last role of a node leaves with its entry, because rke rejects an empty list of roles.
  */
+import { CodedError } from '../../ports/errors.ts';
 import { planDrain } from '../cluster/kubernetes/drain.ts';
-import { endpointsOnNode, serviceDaemonPods } from '../cluster/kubernetes/endpoints.ts';
-import { dropRole, parseClusterYml, removeNode } from '../cluster/rke/cluster-yml.ts';
+import { endpointsOnNode, LEAVING_TAINT, serviceDaemonPods } from '../cluster/kubernetes/endpoints.ts';
+import { dropRole, parseClusterYml, removeNode, type Edit } from '../cluster/rke/cluster-yml.ts';
 import { missingFromState } from '../cluster/rke/state.ts';
 import type { Config, Role } from '../config/schema.ts';
 import {
@@ -20,7 +21,7 @@ import {
 import { judgeLeave, refuseBy } from '../plan/etcd-path.ts';
 import { preflight } from '../plan/preflight.ts';
 import { refuse, type Action, type Plan, type Refusal } from '../step.ts';
-import type { Facts } from '../facts.ts';
+import { snapshotAction, snapshotTaken } from './etcd-snapshot.ts';
 import { withNode, type AddNodeActs } from './rke-add-node.ts';
 
 export type RemoveRoleWorld = Slice<
@@ -34,9 +35,6 @@ export interface RemoveRoleInput {
 }
 
 export interface RemoveRoleActs extends AddNodeActs {
-  writeFacts(change: Partial<Facts>, signal: AbortSignal): Promise<void>;
-  /** A checked snapshot of etcd, in the state directory; tells where. */
-  snapshot(signal: AbortSignal): Promise<string>;
   /** Hands etcd's leadership to a healthy voter other than `node`. */
   moveLeader(node: string, signal: AbortSignal): Promise<void>;
   cordon(node: string, signal: AbortSignal): Promise<void>;
@@ -61,9 +59,12 @@ export function planRemoveRole<W extends RemoveRoleWorld>(
   const held: readonly Role[] = [...new Set([...(entry?.roles ?? []), ...inState])];
   if (role === 'node') return planNode(config, input, acts, world, address, held);
 
+  // Taken back before rke had completed the join: dropping one role would make rke join it with the others.
+  const neverJoined = world.facts.direction === 'back' && inState.length === 0;
   // The last role of a node goes with its entry; the `node` step then takes this role's precautions too.
   if (
     dead ||
+    neverJoined ||
     !held.includes(role) ||
     entry === undefined ||
     (entry.roles.length === 1 && entry.roles.includes(role))
@@ -92,7 +93,8 @@ function rolePlan<W extends RemoveRoleWorld>(
   const settleMs = config.pace.settleSeconds * 1000;
   const edit = (text: string) => edited(dropRole(text, leaving, role));
   const actions: Action<W>[] = [];
-  if (world.facts.roleRemoved !== true) actions.push(noWayBack(acts, leaving, settleMs));
+  if (world.facts.roleRemoved !== true && world.facts.direction === 'forward')
+    actions.push(noWayBack(acts, leaving, settleMs));
   if (role === 'etcd') actions.push(...etcdPrecautions(acts, world, leaving, address, settleMs));
   if (entryOf(world, leaving, address)?.roles.includes(role) === true) {
     actions.push({
@@ -142,11 +144,11 @@ function verifyRoleGone<W extends RemoveRoleWorld>(
   address: string | undefined,
 ): Plan<W> {
   const role = input.role as 'controlplane' | 'etcd';
+  const entry = entryOf(world, input.leaving, address);
+  // Without an entry the node step is at it, or has ended: the proof is its own.
   const leavesWithEntry =
-    isOff(config, world, input.leaving) ||
-    entryOf(world, input.leaving, address)?.roles.includes(role) === true;
+    isOff(config, world, input.leaving) || entry === undefined || entry.roles.includes(role);
   if (leavesWithEntry || whyRoleStays(world, input.leaving, address, role) === undefined) return [];
-  if (world.facts.old === undefined && entryOf(world, input.leaving, address) === undefined) return [];
   return [proof(config, input.leaving, address, role, config.pace.settleSeconds * 1000)];
 }
 
@@ -163,18 +165,16 @@ function planNode<W extends RemoveRoleWorld>(
   const settleMs = config.pace.settleSeconds * 1000;
   if (whyNodeStays(world, leaving, address) === undefined) return [];
   const entry = entryOf(world, leaving, address);
-  const early = held.filter((role) => role !== 'worker');
-  if (
-    !dead &&
-    world.facts.direction === 'forward' &&
-    entry !== undefined &&
-    entry.roles.length > 1 &&
-    early.length > 0
-  ) {
+  const last = entry?.roles.length === 1 ? entry.roles[0] : undefined;
+  const early = held.filter((role) => role !== 'worker' && role !== last);
+  if (!dead && world.facts.direction === 'forward' && entry !== undefined && early.length > 0) {
     return refuse(
       'NC1221',
       `${leaving} still has ${early.join(' and ')}, which leave first and one at a time.`,
-      [`cluster.yml: role [${entry.roles.join(', ')}]`],
+      [
+        `cluster.yml: role [${entry.roles.join(', ')}]`,
+        `rke state: [${stateNodeOf(world, leaving, address)?.roles.join(', ') ?? ''}]`,
+      ],
     );
   }
   const objection =
@@ -297,7 +297,15 @@ function emptyNode<W extends RemoveRoleWorld>(
       apply: (signal) => acts.addLeavingTaint(leaving, signal),
       done: (o) => serviceDaemonPods(o.kube, leaving).every((found) => found.tolerates),
       settleMs: config.kubernetes.drainSeconds * 1000,
-      predict: (o) => withoutPods(o, leaving, (pod) => backing.some((found) => found.pod.uid === pod.uid)),
+      predict: (o) =>
+        withNode(
+          withoutPods(o, leaving, (pod) => backing.some((found) => found.pod.uid === pod.uid)),
+          leaving,
+          (seen) => ({
+            ...seen,
+            taints: [...seen.taints.filter(({ key }) => key !== LEAVING_TAINT.key), LEAVING_TAINT],
+          }),
+        ),
     });
   }
   const named = endpointsOnNode(world.kube, leaving).filter(ownEndpoint(world, leaving));
@@ -359,20 +367,10 @@ function etcdPrecautions<W extends RemoveRoleWorld>(
   settleMs: number,
 ): Action<W>[] {
   const actions: Action<W>[] = [];
-  const startedMs = world.facts.startedAtMs ?? 0;
-  if ((world.facts.snapshotAtMs ?? -1) < startedMs) {
-    actions.push({
-      id: `etcd.snapshot ${leaving}`,
-      reason: 'a checked copy, off the node, before a member leaves',
-      apply: async (signal) => {
-        const path = await acts.snapshot(signal);
-        await acts.writeFacts({ snapshotAtMs: world.nowMs, snapshotPath: path }, signal);
-      },
-      done: (o) => (o.facts.snapshotAtMs ?? -1) >= startedMs,
-      settleMs,
-      predict: (o) => ({ ...o, facts: { ...o.facts, snapshotAtMs: o.nowMs } }),
-    });
-  }
+  if (!snapshotTaken(world))
+    actions.push(
+      snapshotAction(acts, world, leaving, 'a checked copy, off the node, before a member leaves', settleMs),
+    );
   if (memberOf(world, leaving, address)?.leader === true && world.etcd.members.length > 1) {
     actions.push({
       id: `etcd.moveLeader ${leaving}`,
@@ -482,24 +480,32 @@ export function whyNodeStays(
     : `the Service ${endpoint.namespace}/${endpoint.service} has an endpoint on ${name}`;
 }
 
-function edited(edit: { ok: true; text: string } | { ok: false; message: string; problem: string }): string {
+function edited(edit: Edit): string {
   if (edit.ok) return edit.text;
-  throw new Error(`${edit.problem}: ${edit.message}`);
+  throw new CodedError('NC3204', `${edit.problem}: ${edit.message}`);
 }
 
 function withText<W extends Slice<'intent'>>(world: W, text: string): W {
   return { ...world, intent: { commit: 'predicted', text, yml: parseClusterYml(text) } };
 }
 
+/** The DaemonSets of the pods that go want and have one pod less each. */
 function withoutPods<W extends Slice<'kube'>>(
   world: W,
   node: string,
   which: (pod: W['kube']['pods'][number]) => boolean,
 ): W {
-  return {
-    ...world,
-    kube: { ...world.kube, pods: world.kube.pods.filter((pod) => pod.node !== node || !which(pod)) },
-  };
+  const gone = world.kube.pods.filter((pod) => pod.node === node && which(pod));
+  const pods = world.kube.pods.filter((pod) => !gone.includes(pod));
+  const daemonSets = world.kube.daemonSets.map((set) => {
+    const own = gone.filter((pod) => pod.ownerUid === set.uid);
+    return {
+      ...set,
+      desired: set.desired - own.length,
+      ready: set.ready - own.filter((pod) => pod.ready).length,
+    };
+  });
+  return { ...world, kube: { ...world.kube, pods, daemonSets } };
 }
 
 function predictWithoutRole<W extends RemoveRoleWorld>(

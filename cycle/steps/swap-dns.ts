@@ -4,7 +4,7 @@ import type { Config } from '../config/schema.ts';
 import { aliasNeeds, disagreeing, ttlOf } from '../edge/dns/alias.ts';
 import { membersAfter, membersOn, type ServerView, type Swap } from '../edge/dns/zone.ts';
 import type { Facts } from '../facts.ts';
-import { addressOf, type Slice } from '../observed.ts';
+import { addressOf, cycleRoles, type Slice } from '../observed.ts';
 import { aliasData, aliasSet, fullName, nodeRecord, type Alias } from '../plan/dns-records.ts';
 import { refuse, type Action, type Plan } from '../step.ts';
 
@@ -39,13 +39,18 @@ export function planSwapDns<W extends SwapDnsWorld>(
   if (dns === undefined) return [];
   const leavingAddress = addressOf(world, config.cluster, input.leaving);
   const stayingAddress = addressOf(world, config.cluster, input.staying);
+  // A successor that never had an address can be in no record.
+  if (leavingAddress === undefined && world.facts.direction === 'back') return [];
   if (leavingAddress === undefined || (stayingAddress === undefined && input.change === 'swap')) {
     return refuse('NC1217', 'The address of a node of the pair is not known.', [
       `${input.leaving}: ${leavingAddress ?? '?'}`,
       `${input.staying}: ${stayingAddress ?? '?'}`,
     ]);
   }
-  const settleMs = config.pace.settleSeconds * 1000;
+  // What the primary does not say is not "nothing there".
+  if (world.dns[0]?.serial === undefined) return [everywhere(config, world, input.leaving)];
+  // A change counts when every server has it, and those replicate in their own time.
+  const settleMs = Math.max(config.pace.settleSeconds * 1000, REPLICATION_MS);
   const leaving = { name: input.leaving, address: leavingAddress };
   const staying = { name: input.staying, address: stayingAddress ?? '' };
   const joins: Action<W>[] = [];
@@ -81,7 +86,12 @@ export function planSwapDns<W extends SwapDnsWorld>(
     const set = aliasSet(config, alias);
     const held = world.dns[0] !== undefined && membersOn(world.dns[0], set).includes(oldData);
     const swapped = world.facts.swapped[key];
-    if (!held && swapped === undefined) continue;
+    if (!held && swapped === undefined) {
+      const ttl = ttlOf(world.dns[0], set) ?? dns.ttlSeconds;
+      if (hasMoved(config, world, alias, { leaving, staying }))
+        waits.push(...fullWait<W>(alias, key, ttl, acts, settleMs));
+      continue;
+    }
     // A CNAME has one member: it moves when its successor is there.
     if (input.change === 'out' && alias.type === 'CNAME') continue;
     const needs = needsOf(world.dns, {
@@ -115,17 +125,61 @@ export function planSwapDns<W extends SwapDnsWorld>(
   }
 
   const actions = [...joins, ...removals, ...waits];
-  const lagging = laggingServers(config, world.dns);
-  if (actions.length > 0 || lagging.length > 0) {
-    actions.push({
-      id: `dns.everywhere ${input.leaving}`,
-      reason: lagging[0] ?? 'every server of the zone must answer the new data',
-      done: (o) => laggingServers(config, o.dns).length === 0,
-      settleMs: Math.max(settleMs, REPLICATION_MS),
-      predict: (o) => o,
-    });
-  }
+  if (actions.length > 0 || laggingServers(config, world.dns).length > 0)
+    actions.push(everywhere(config, world, input.leaving));
   return actions;
+}
+
+function everywhere<W extends SwapDnsWorld>(config: Config, world: W, leaving: string): Action<W> {
+  return {
+    id: `dns.everywhere ${leaving}`,
+    reason: laggingServers(config, world.dns)[0] ?? 'every server of the zone must answer the new data',
+    done: (o) => laggingServers(config, o.dns).length === 0,
+    settleMs: Math.max(config.pace.settleSeconds * 1000, REPLICATION_MS),
+    predict: (o) => ({ ...o, dns: o.dns.map((server) => ({ ...server, ...toldBy(o.dns[0] ?? server) })) }),
+  };
+}
+
+function toldBy({ records, serial }: ServerView): Pick<ServerView, 'records' | 'serial'> {
+  return serial === undefined ? { records } : { records, serial };
+}
+
+/** The alias has its new member and not the old one, but when that happened is lost. */
+function hasMoved(
+  config: Config,
+  world: SwapDnsWorld,
+  alias: Alias,
+  pair: { leaving: { name: string; address: string }; staying: { name: string; address: string } },
+): boolean {
+  const [primary] = world.dns;
+  return (
+    primary !== undefined &&
+    world.facts.direction === 'forward' &&
+    cycleRoles(world, pair.leaving.name).includes(alias.role) &&
+    membersOn(primary, aliasSet(config, alias)).includes(aliasData(config, alias, pair.staying))
+  );
+}
+
+/** A missing start time means that the full wait begins now. */
+function fullWait<W extends SwapDnsWorld>(
+  alias: Alias,
+  key: string,
+  ttlSeconds: number,
+  acts: SwapDnsActs,
+  settleMs: number,
+): Action<W>[] {
+  const since: Action<W> = {
+    id: `dns.since ${alias.name}`,
+    reason: 'nobody knows when the old data went: the full wait begins now',
+    apply: (signal) => acts.writeFacts({ swapped: { [key]: { atMs: acts.nowMs(), ttlSeconds } } }, signal),
+    done: (o) => o.facts.swapped[key] !== undefined,
+    settleMs,
+    predict: (o) => ({
+      ...o,
+      facts: { ...o.facts, swapped: { ...o.facts.swapped, [key]: { atMs: o.nowMs, ttlSeconds } } },
+    }),
+  };
+  return [since, ttlWait(alias, key, ttlSeconds, settleMs)];
 }
 
 /** Why the servers do not agree yet; empty when all give the primary's data at its serial. */

@@ -46,6 +46,8 @@ export function planUpdateIngress<W extends IngressWorld>(
 ): Plan<W> {
   const leaving = addressOf(world, config.cluster, input.leaving);
   const staying = addressOf(world, config.cluster, input.staying);
+  // A successor that never had an address can have no place anywhere.
+  if (leaving === undefined && world.facts.direction === 'back') return [];
   if (leaving === undefined || staying === undefined) {
     return refuse('NC1217', 'The address of a node of the pair is not known.', [
       `${input.leaving}: ${leaving ?? '?'}`,
@@ -120,7 +122,7 @@ function planOut<W extends IngressWorld>(way: Way, acts: IngressActs, world: W):
   const unready = world.proxies.find(
     (proxy) =>
       !isOff(way.config, world, way.names.leaving) &&
-      placesOf(proxy.files, leaving).length > placesOf(proxy.files, staying).length,
+      isChange({ ...addBeside(proxy.files, leaving, staying), ...markUp(proxy.files, staying) }),
   );
   if (unready !== undefined) {
     return refuse(
@@ -178,11 +180,18 @@ function planOut<W extends IngressWorld>(way: Way, acts: IngressActs, world: W):
     });
   }
   const inValues = world.ingress?.addresses.includes(leaving) === true;
-  if (inValues) {
-    if (world.ingress?.addresses.length === 1)
+  if (inValues && world.ingress !== undefined) {
+    const { addresses } = world.ingress;
+    if (addresses.length === 1)
       return refuse('NC1212', `The ingress values would be empty without ${leaving}.`, [
-        world.ingress.addresses.join(', '),
+        addresses.join(', '),
       ]);
+    if (!isOff(way.config, world, way.names.leaving) && !addresses.includes(staying))
+      return refuse(
+        'NC1212',
+        `The ingress values do not name ${staying}, which takes the place of ${leaving}.`,
+        [addresses.join(', ')],
+      );
     const edit = (text: string) => removeIngressAddress(text, way.config.ingress?.path ?? '', leaving);
     if (world.facts.ingressPlaces?.includes(leaving) !== true) {
       const places = [...(world.facts.ingressPlaces ?? []), leaving];
@@ -348,7 +357,7 @@ function syncAction<W extends IngressWorld>(
   seen: IngressSeen | undefined,
 ): Action<W> {
   return {
-    id: `ingress.sync ${way.names.side}`,
+    id: 'ingress.sync',
     reason: seen?.notSynced ?? 'the cluster must run the new values before the next change',
     apply: (signal) => acts.requestSync(signal),
     done: (o) => o.ingress?.notSynced === undefined,

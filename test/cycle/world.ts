@@ -94,7 +94,9 @@ export function worldOf(config: Config, nodes: readonly NodeSpec[] = nodesWith(A
   const having = (role: Role) => specs.filter((node) => node.roles.includes(role));
   const pods = specs.flatMap(({ name, roles }) => [
     podOf(name, 'canal', 'DaemonSet', { tolerations: [{ operator: 'Exists' }] }),
-    ...(roles.includes('worker') ? [podOf(name, 'ingress', 'DaemonSet'), podOf(name, 'web', 'ReplicaSet')] : []),
+    ...(roles.includes('worker')
+      ? [podOf(name, 'ingress', 'DaemonSet'), podOf(name, 'web', 'ReplicaSet')]
+      : []),
   ]);
   const addresses = workers.map(({ address }) => address);
   return {
@@ -177,7 +179,10 @@ export function worldOf(config: Config, nodes: readonly NodeSpec[] = nodesWith(A
       text: `controller:\n  service:\n    externalIPs:   # one for each worker\n${addresses.map((a) => `      - ${a}\n`).join('')}    type: ClusterIP\n`,
       addresses,
     },
-    dns: config.dns === undefined ? [] : config.dns.servers.map((server) => ({ server, serial: 7, records: recordsOf(specs) })),
+    dns:
+      config.dns === undefined
+        ? []
+        : config.dns.servers.map((server) => ({ server, serial: 7, records: recordsOf(specs) })),
     probes: { 'proxy pi': 'ok', ...Object.fromEntries(addresses.map((a) => [`node ${a}`, 'ok'])) },
     history: {
       names: new Set(specs.map(({ name }) => name)),
@@ -210,11 +215,23 @@ function proxyFiles(addresses: readonly string[]): Record<string, string> {
 }
 
 function recordsOf(nodes: readonly Placed[]): DnsRecord[] {
-  const a = (name: string, data: string, ttl: number) => ({ name: `${name}.home.example`, type: 'A', ttl, data });
+  const a = (name: string, data: string, ttl: number) => ({
+    name: `${name}.home.example`,
+    type: 'A',
+    ttl,
+    data,
+  });
   return [
-    ...nodes.filter((node) => node.roles.includes('controlplane')).map((node) => a('cp-home', node.address, 120)),
+    ...nodes
+      .filter((node) => node.roles.includes('controlplane'))
+      .map((node) => a('cp-home', node.address, 120)),
     ...nodes.map((node) => a(node.name, node.address, 600)),
-    { name: 'apps.home.example', type: 'CNAME', ttl: 60, data: `${nodes.find((node) => node.roles.includes('worker'))?.name ?? ''}.home.example` },
+    {
+      name: 'apps.home.example',
+      type: 'CNAME',
+      ttl: 60,
+      data: `${nodes.find((node) => node.roles.includes('worker'))?.name ?? ''}.home.example`,
+    },
   ];
 }
 
@@ -328,12 +345,20 @@ export function killed<W extends World>(world: W, name: string): W {
       ...world.kube,
       nodes: world.kube.nodes.map((node) =>
         node.name === name
-          ? { ...node, ready: false, readyReason: 'NodeStatusUnknown', lastHeartbeatMs: world.nowMs - 3_600_000 }
+          ? {
+              ...node,
+              ready: false,
+              readyReason: 'NodeStatusUnknown',
+              lastHeartbeatMs: world.nowMs - 3_600_000,
+            }
           : node,
       ),
     },
     ssh: { ...world.ssh, [address]: 'timed out' },
-    apiservers: world.apiservers[address] === undefined ? world.apiservers : { ...world.apiservers, [address]: 'no answer' },
+    apiservers:
+      world.apiservers[address] === undefined
+        ? world.apiservers
+        : { ...world.apiservers, [address]: 'no answer' },
     etcd: {
       ...world.etcd,
       members: world.etcd.members.map((member, index, all) => ({
@@ -368,7 +393,14 @@ export function withFacts<W extends PlanWorld>(world: W, facts: Facts): W {
   return {
     ...world,
     facts,
-    lock: { name: 'node-cycle-home', holder: ME, fence: 1, acquiredAtMs: world.nowMs, annotations, resourceVersion: '1' },
+    lock: {
+      name: 'node-cycle-home',
+      holder: ME,
+      fence: 1,
+      acquiredAtMs: world.nowMs,
+      annotations,
+      resourceVersion: '1',
+    },
   };
 }
 

@@ -1,8 +1,11 @@
 /** A lab for tests: several runs of the pipeline in one world, with traffic, and what must be gone at the end. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ingressAddresses } from '../../../cycle/edge/gitops/values.ts';
 import { upstreamServers } from '../../../cycle/edge/nginx/upstreams.ts';
+import { dns as ask } from '../../../ports/dns.ts';
 import type { ExampleShape } from '../../../lab/example.ts';
 import { queueRun, type QueuedRun } from '../../../lab/queue.ts';
 import type { ApprovalRequest } from '../../../lab/runner/run.ts';
@@ -13,7 +16,11 @@ import { startTraffic } from '../../../lab/traffic-process.ts';
 export interface LabSession {
   lab: Lab;
   /** Queues the pipeline; `kill`: that task dies by SIGKILL in the middle of each attempt. */
-  queue(options?: { parameters?: Record<string, string | number | boolean>; kill?: string; reject?: string }): Promise<QueuedRun>;
+  queue(options?: {
+    parameters?: Record<string, string | number | boolean>;
+    kill?: string;
+    reject?: string;
+  }): Promise<QueuedRun>;
   /** Ends the traffic and gives what it saw. */
   traffic(): Promise<TrafficResult>;
   close(): Promise<void>;
@@ -25,7 +32,9 @@ const KILL_AFTER_MS = 120;
 /** From the start of its work; shorter than what any task needs for its first look. */
 const KILL_AT_LAST_MS = 500;
 
-export async function labSession(options: { shape?: ExampleShape; seed?: number; traffic?: boolean } = {}): Promise<LabSession> {
+export async function labSession(
+  options: { shape?: ExampleShape; seed?: number; traffic?: boolean } = {},
+): Promise<LabSession> {
   const dir = mkdtempSync(join(tmpdir(), 'nctest-'));
   const lab = await startLab({ dir, seed: options.seed ?? 1, shape: options.shape });
   const traffic = options.traffic === false ? undefined : startTraffic(lab, () => undefined);
@@ -43,7 +52,8 @@ export async function labSession(options: { shape?: ExampleShape; seed?: number;
       return queueRun(lab, {
         parameters,
         minuteMs: MINUTE_MS,
-        approve: ({ stage }: ApprovalRequest) => Promise.resolve(stage.replace(/_\d+$/, '') === reject ? 'reject' : 'approve'),
+        approve: ({ stage }: ApprovalRequest) =>
+          Promise.resolve(stage.replace(/_\d+$/, '') === reject ? 'reject' : 'approve'),
         onEvent: (event) => {
           if (pid === undefined || event.type !== 'log') return;
           const acts = event.line.includes('##[group]Doing');
@@ -74,6 +84,49 @@ function killQuietly(pid: number): void {
   }
 }
 
+/** What a way back must bring back: the text of every file that a cycle edits, the records with TTL, the nodes' marks. */
+export async function asItIs(lab: Lab): Promise<Record<string, unknown>> {
+  const { world, example, proxy, dns } = lab;
+  const records: string[] = [];
+  for (const name of [
+    `cp-${example.cluster}`,
+    `tfx-${example.cluster}`,
+    'dash',
+    ...example.nodes.map((node) => node.name),
+  ]) {
+    for (const type of ['A', 'CNAME'] as const) {
+      for (const record of await recordsOf(dns.servers[0] ?? '', `${name}.${example.zone}`, type)) {
+        records.push(`${record.name} ${record.type} ${record.ttl} ${record.data}`);
+      }
+    }
+  }
+  return {
+    clusterYml: show(example.repositories.user, 'cluster.yml'),
+    // A comment behind an address leaves with its line; the addresses and their order come back.
+    ingress: ingressAddresses(show(example.repositories.gitops, VALUES), 'controller.service.externalIPs'),
+    nginx: Object.fromEntries(proxy.nginx.files.map((file) => [file, readFileSync(file, 'utf8')])),
+    records: [...new Set(records)].sort(),
+    nodes: world.kube.store.list('nodes').map(({ metadata, spec }) => ({
+      name: metadata.name,
+      labels: metadata.labels,
+      taints: spec.taints ?? [],
+      cordoned: spec.unschedulable === true,
+    })),
+    members: (await lab.initial.rke.etcd.members()).map((member) => member.name).sort(),
+  };
+}
+
+const VALUES = 'apps/ingress-nginx/values.yaml';
+
+function show(repository: string, path: string): string {
+  return execFileSync('git', ['-C', repository, 'show', `refs/heads/main:${path}`], { encoding: 'utf8' });
+}
+
+async function recordsOf(server: string, name: string, type: 'A' | 'CNAME') {
+  const answer = await ask({ server, name, type, deadlineMs: 2_000 });
+  return answer.answers.filter((record) => record.type === type);
+}
+
 /** Where a name or its address still stands after its cycle; empty when nothing knows it. */
 export async function leftOvers(lab: Lab, name: string, address: string): Promise<string[]> {
   const { world, example, proxy, dns, initial } = lab;
@@ -81,22 +134,40 @@ export async function leftOvers(lab: Lab, name: string, address: string): Promis
   if (world.kube.store.get('nodes', name) !== undefined) left.push(`Kubernetes has the Node ${name}`);
   const members = await initial.rke.etcd.members();
   if (members.some((member) => member.address === address)) left.push(`etcd has a member at ${address}`);
-  const git = await import('node:child_process').then(({ execFileSync }) => execFileSync);
-  const show = (repository: string, path: string) =>
-    git('git', ['-C', repository, 'show', `refs/heads/main:${path}`], { encoding: 'utf8' });
-  if (show(example.repositories.user, 'cluster.yml').includes(address)) left.push(`cluster.yml names ${address}`);
-  if (show(example.repositories.gitops, 'apps/ingress-nginx/values.yaml').includes(address)) left.push(`the ingress values name ${address}`);
-  const { readFileSync } = await import('node:fs');
+  if (show(example.repositories.user, 'cluster.yml').includes(address))
+    left.push(`cluster.yml names ${address}`);
+  if (show(example.repositories.gitops, VALUES).includes(address))
+    left.push(`the ingress values name ${address}`);
   const files = Object.fromEntries(proxy.nginx.files.map((file) => [file, readFileSync(file, 'utf8')]));
-  if (upstreamServers(files).some((server) => server.address === address)) left.push(`nginx names ${address}`);
-  const { dns: ask } = await import('../../../ports/dns.ts');
+  if (upstreamServers(files).some((server) => server.address === address))
+    left.push(`nginx names ${address}`);
   for (const server of dns.servers) {
     for (const alias of [`cp-${example.cluster}`, `tfx-${example.cluster}`, 'dash', name]) {
-      const answer = await ask({ server, name: `${alias}.${example.zone}`, type: alias === 'dash' ? 'CNAME' : 'A', deadlineMs: 2_000 });
-      for (const record of answer.answers) {
-        if (record.data === address || record.data.startsWith(`${name}.`)) left.push(`${server}: ${alias} is ${record.data}`);
+      for (const record of await recordsOf(
+        server,
+        `${alias}.${example.zone}`,
+        alias === 'dash' ? 'CNAME' : 'A',
+      )) {
+        if (record.data === address || record.data.startsWith(`${name}.`))
+          left.push(`${server}: ${alias} is ${record.data}`);
       }
     }
   }
+  const running = world.hosts.vms().filter((vm) => vm.name === name && vm.state === 'running');
+  if (running.length > 0) left.push(`the VM ${name} runs`);
   return left;
+}
+
+/** Stages that did not succeed or were not skipped by their condition, as `name: result (cause)`. */
+export function stagesOf(run: QueuedRun): Record<string, string> {
+  return Object.fromEntries(
+    run.result.stages.map(({ name, result, cause }) => [
+      name.replace(/_1$/, ''),
+      cause === undefined || cause === 'condition' ? result : `${result} (${cause})`,
+    ]),
+  );
+}
+
+export function pairOf(run: QueuedRun): string {
+  return `${run.outputs['plan_1.oldNode'] ?? '-'} by ${run.outputs['plan_1.newNode'] ?? '-'}`;
 }
