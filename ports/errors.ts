@@ -159,7 +159,6 @@ export const ERRORS = {
     remedy: 'Build the image, or set vm.requireNewer: false.',
   },
   NC1224: { title: 'A login is not proven.', remedy: 'Check key, user, port and the pinned host key.' },
-  NC1225: { title: 'The window is closed.', remedy: 'Queue the run inside the window of node-cycle.yml.' },
   NC1226: {
     title: 'There is no cycle to continue or to take back.',
     remedy: 'Queue a run without direction: back.',
@@ -253,10 +252,6 @@ export const ERRORS = {
     title: 'The connection to the bridge ended before its answer.',
     remedy: 'Queue the run again: the same request finds the job that it made.',
   },
-  NC2006: {
-    title: 'A job on the bridge did not succeed.',
-    remedy: 'See the job\u2019s log; the code says what was found.',
-  },
   NC2007: {
     title: 'The bridge could not be reached.',
     remedy: 'Check its address, the firewall, and that the service runs.',
@@ -321,10 +316,6 @@ export const ERRORS = {
     remedy: 'Allow emptyDir data to be deleted, or move it.',
   },
   NC3027: { title: 'There is no such node.', remedy: 'Check the name against `kubectl get nodes`.' },
-  NC3028: {
-    title: 'A node could not be drained.',
-    remedy: 'See which pods stayed and why; queue the run again when that is cleared.',
-  },
   NC3101: {
     title: 'etcd does not answer.',
     remedy: 'Check the etcd containers and that this machine reaches port 2379 of a member.',
@@ -353,10 +344,6 @@ export const ERRORS = {
   NC3111: { title: 'The etcd snapshot is damaged.', remedy: 'Take it again; do not rely on this file.' },
   NC3201: { title: 'cluster.yml cannot be read.', remedy: 'Correct the named place.' },
   NC3202: { title: 'rke would refuse cluster.yml.', remedy: 'Correct the named node.' },
-  NC3203: {
-    title: 'rke would apply more than this change of nodes.',
-    remedy: 'Run `rke up` by hand for the other differences first, or take them back.',
-  },
   NC3204: {
     title: 'cluster.yml cannot be edited safely.',
     remedy: 'Write the node entry out as its own list item.',
@@ -380,15 +367,6 @@ export const ERRORS = {
     remedy: 'See the last line of its log; a host may accept and stay silent.',
   },
   NC3222: { title: 'rke cannot be started.', remedy: 'Check the path and the version of the program.' },
-  NC3223: {
-    title: 'This version of rke is not known.',
-    remedy: 'Use 1.2.23 to 1.8, or allow the version after a look at its changes.',
-  },
-  NC3224: { title: 'rke failed.', remedy: 'See the reason and the hosts it names.' },
-  NC3225: {
-    title: 'rke says that it succeeded, and it did not.',
-    remedy: 'See which lines contradict it; compare member list and nodes before anything else is done.',
-  },
   NC3230: {
     title: 'The ssh-agent could not be started or refused the key.',
     remedy: 'The key must be an unencrypted private key; check that ssh-agent and ssh-add are installed.',
@@ -455,10 +433,6 @@ export const ERRORS = {
   NC4042: {
     title: 'The change would leave an alias without a record.',
     remedy: 'Bring another member in first.',
-  },
-  NC4043: {
-    title: 'The DNS update could not be made.',
-    remedy: 'See the text of the server: key, update policy, or a server that cannot be reached.',
   },
   NC4060: {
     title: 'A git reference or path is not of a form that git accepts.',

@@ -63,7 +63,8 @@ export function judgeLeave(
 ): Refusal | undefined {
   return refuseBy(
     judgeRemoval(world.etcd, memberName(leaving), {
-      expected: expectedMembers(world),
+      // One that rke has lost sight of is no stranger: it is the one that goes.
+      expected: [...new Set([...expectedMembers(world), memberName(leaving)])],
       allowSingleMember: config.allow.singleMember,
       ...options,
     }),

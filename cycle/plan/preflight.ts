@@ -82,7 +82,8 @@ const onlyThePairChanges: Check = (config, world, { leaving }) => {
     ),
   );
   for (const node of [...world.intent.yml.nodes, ...world.state.current.nodes]) {
-    if (node.hostnameOverride === world.facts.successor?.name || node.hostnameOverride === leaving)
+    const name = node.hostnameOverride;
+    if (name !== undefined && (name === world.facts.successor?.name || name === leaving))
       ours.add(node.address);
   }
   const changes = nodeChanges(world.intent.yml, world.state);

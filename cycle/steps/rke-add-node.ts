@@ -51,6 +51,8 @@ export interface AddNodeActs extends SnapshotActs {
 
 export const REPLACES_LABEL = 'node-cycle/replaces';
 
+const NOT_READY_TAINT = /not-ready|unreachable|network-unavailable|uninitialized/;
+
 export function planAddNode<W extends AddNodeWorld>(
   config: Config,
   input: AddNodeInput,
@@ -204,7 +206,7 @@ export function planAddNode<W extends AddNodeWorld>(
       reason: unproven ?? 'everything about the node is looked at once more',
       done: (o) => whyNotServing(config, o, staying, address, roles) === undefined,
       settleMs: readyMs,
-      predict: (o) => ({ ...o, readyInARow: { ...o.readyInARow, [staying]: config.kubernetes.readyInARow } }),
+      predict: (o) => predictServing(config, o, staying, address, roles),
     });
   }
   return actions;
@@ -242,9 +244,7 @@ export function whyNotServing(
   const streak = world.readyInARow[name] ?? 0;
   if (streak < config.kubernetes.readyInARow)
     return `${name} was seen Ready ${streak} times in a row, not ${config.kubernetes.readyInARow}`;
-  const waiting = node.taints.find((taint) =>
-    /not-ready|unreachable|network-unavailable|uninitialized/.test(taint.key),
-  );
+  const waiting = node.taints.find((taint) => NOT_READY_TAINT.test(taint.key));
   if (waiting !== undefined) return `${name} has the taint ${waiting.key}`;
   if (node.internalIp !== undefined && node.internalIp !== address)
     return `${name} shows the address ${node.internalIp}, not ${address}`;
@@ -280,6 +280,43 @@ export function withNode<W extends Slice<'kube'>>(
       ...world.kube,
       nodes: world.kube.nodes.map((node) => (node.name === name ? change(node) : node)),
     },
+  };
+}
+
+/** All that `whyNotServing` asks for; what a dead node held back is gone by then as well. */
+function predictServing<W extends AddNodeWorld>(
+  config: Config,
+  world: W,
+  name: string,
+  address: string,
+  roles: readonly Role[],
+): W {
+  const next = withNode(world, name, (node) => ({
+    ...node,
+    ready: true,
+    internalIp: address,
+    taints: node.taints.filter(({ key }) => !NOT_READY_TAINT.test(key)),
+    labels: {
+      ...Object.fromEntries(roles.map((role) => [`node-role.kubernetes.io/${role}`, 'true'])),
+      ...node.labels,
+    },
+  }));
+  const { kube, etcd } = next;
+  return {
+    ...next,
+    kube: {
+      ...kube,
+      pods: kube.pods.map((pod) => (pod.node === name ? { ...pod, ready: true } : pod)),
+      daemonSets: kube.daemonSets.map((set) => ({ ...set, ready: Math.max(set.ready, set.desired) })),
+    },
+    etcd: {
+      ...etcd,
+      members: etcd.members.map((member) =>
+        member.name === memberName(name) ? { ...member, isLearner: false, healthy: true } : member,
+      ),
+    },
+    readyInARow: { ...next.readyInARow, [name]: config.kubernetes.readyInARow },
+    apiservers: roles.includes('controlplane') ? { ...next.apiservers, [address]: 'ok' } : next.apiservers,
   };
 }
 

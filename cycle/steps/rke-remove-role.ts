@@ -179,8 +179,9 @@ function planNode<W extends RemoveRoleWorld>(
   }
   const objection =
     preflight(config, world, { leaving, dead }) ??
-    held
-      .filter((role): role is 'controlplane' | 'etcd' => role !== 'worker')
+    (['controlplane', 'etcd'] as const)
+      // An orphan has a member although no file gives it the role.
+      .filter((role) => held.includes(role) || role === 'etcd')
       .map((role) => staysInService(config, world, leaving, address, role, dead))
       .find((found) => found !== undefined);
   if (objection !== undefined) return objection;

@@ -48,7 +48,8 @@ export function planSwapDns<W extends SwapDnsWorld>(
     ]);
   }
   // What the primary does not say is not "nothing there".
-  if (world.dns[0]?.serial === undefined) return [everywhere(config, world, input.leaving)];
+  const [primary] = world.dns;
+  if (primary?.serial === undefined) return [everywhere(config, world, input.leaving)];
   // A change counts when every server has it, and those replicate in their own time.
   const settleMs = Math.max(config.pace.settleSeconds * 1000, REPLICATION_MS);
   const leaving = { name: input.leaving, address: leavingAddress };
@@ -84,12 +85,14 @@ export function planSwapDns<W extends SwapDnsWorld>(
     const oldData = aliasData(config, alias, leaving);
     const key = `${alias.name} ${oldData}`;
     const set = aliasSet(config, alias);
-    const held = world.dns[0] !== undefined && membersOn(world.dns[0], set).includes(oldData);
+    const held = membersOn(primary, set).includes(oldData);
     const swapped = world.facts.swapped[key];
     if (!held && swapped === undefined) {
-      const ttl = ttlOf(world.dns[0], set) ?? dns.ttlSeconds;
-      if (hasMoved(config, world, alias, { leaving, staying }))
-        waits.push(...fullWait<W>(alias, key, ttl, acts, settleMs));
+      if (hasMoved(config, world, alias, { leaving, staying })) {
+        const ttl = ttlOf(primary, set) ?? dns.ttlSeconds;
+        removals.push(sinceAction(alias, key, ttl, acts, settleMs));
+        waits.push(ttlWait(alias, key, ttl, settleMs));
+      }
       continue;
     }
     // A CNAME has one member: it moves when its successor is there.
@@ -117,10 +120,7 @@ export function planSwapDns<W extends SwapDnsWorld>(
         removals.push(leaveAction(alias, key, oldData, need.swap, acts, settleMs));
       }
     }
-    const primary = world.dns[0];
-    const ttl = held
-      ? ((primary === undefined ? undefined : ttlOf(primary, set)) ?? dns.ttlSeconds)
-      : (swapped?.ttlSeconds ?? dns.ttlSeconds);
+    const ttl = held ? (ttlOf(primary, set) ?? dns.ttlSeconds) : (swapped?.ttlSeconds ?? dns.ttlSeconds);
     if (held || world.nowMs < waitEndMs(world.facts, key)) waits.push(ttlWait(alias, key, ttl, settleMs));
   }
 
@@ -161,14 +161,14 @@ function hasMoved(
 }
 
 /** A missing start time means that the full wait begins now. */
-function fullWait<W extends SwapDnsWorld>(
+function sinceAction<W extends SwapDnsWorld>(
   alias: Alias,
   key: string,
   ttlSeconds: number,
   acts: SwapDnsActs,
   settleMs: number,
-): Action<W>[] {
-  const since: Action<W> = {
+): Action<W> {
+  return {
     id: `dns.since ${alias.name}`,
     reason: 'nobody knows when the old data went: the full wait begins now',
     apply: (signal) => acts.writeFacts({ swapped: { [key]: { atMs: acts.nowMs(), ttlSeconds } } }, signal),
@@ -179,7 +179,6 @@ function fullWait<W extends SwapDnsWorld>(
       facts: { ...o.facts, swapped: { ...o.facts.swapped, [key]: { atMs: o.nowMs, ttlSeconds } } },
     }),
   };
-  return [since, ttlWait(alias, key, ttlSeconds, settleMs)];
 }
 
 /** Why the servers do not agree yet; empty when all give the primary's data at its serial. */

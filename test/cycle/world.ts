@@ -110,7 +110,16 @@ export function worldOf(config: Config, nodes: readonly NodeSpec[] = nodesWith(A
       nodes: specs.map((node) => ({ ...kubeNodeOf(node), ...node.kube })),
       pods,
       budgets: [],
-      daemonSets: [],
+      daemonSets: [
+        {
+          namespace: 'default',
+          name: 'canal',
+          uid: 'canal',
+          desired: specs.length,
+          ready: specs.length,
+          tolerations: [{ operator: 'Exists' }],
+        },
+      ],
       endpointSlices: ['web', 'ingress'].map((service) => ({
         namespace: 'default',
         name: `${service}-abc`,
@@ -288,7 +297,7 @@ export function vmFor({ name, address, ageDays }: Placed): VmView {
 function kubeNodeOf({ name, address, roles, ageDays }: Placed): KubeNode {
   return {
     name,
-    uid: name,
+    uid: `${name}-uid`,
     addresses: [{ type: 'InternalIP', address }],
     internalIp: address,
     ready: true,
@@ -303,7 +312,7 @@ function kubeNodeOf({ name, address, roles, ageDays }: Placed): KubeNode {
     kubeletVersion: 'v1.20.15',
     osImage: 'Ubuntu',
     containerRuntime: 'docker://20.10',
-    bootId: name,
+    bootId: `${name}-boot`,
     resourceVersion: '1',
     allocatable: { cpuMillis: 4_000, memoryBytes: 2 ** 33, pods: 110 },
   };
@@ -336,13 +345,15 @@ export function podOf(node: string, app: string, ownerKind: string, over: Over<K
   };
 }
 
-/** `name` fell silent an hour ago: NotReady, no SSH, no apiserver, its etcd member gone quiet. */
+/** `name` fell silent an hour ago: NotReady, no SSH, no apiserver, its pods and its etcd member gone quiet. */
 export function killed<W extends World>(world: W, name: string): W {
   const address = world.intent.yml.nodes.find((node) => node.hostnameOverride === name)?.address ?? '';
   return {
     ...world,
     kube: {
       ...world.kube,
+      daemonSets: world.kube.daemonSets.map((set) => ({ ...set, ready: set.ready - 1 })),
+      pods: world.kube.pods.map((pod) => (pod.node === name ? { ...pod, ready: false } : pod)),
       nodes: world.kube.nodes.map((node) =>
         node.name === name
           ? {

@@ -12,6 +12,15 @@ describe('a cycle that is rejected at its first gate and taken back', function (
   });
   after(async () => session.close());
 
+  let foreseen: string[];
+  it('is foreseen by a dry run, which changes nothing', async () => {
+    const run = await session.queue({ parameters: { dryRun: true } });
+    assert.equal(run.result.outcome, 'succeeded');
+    foreseen = run.log.flatMap((line) => /^plan_1 {3}[-!] (.+?): /.exec(line)?.[1] ?? []);
+    assert.ok(foreseen.includes('vm.delete home-n1'), foreseen.join('\n'));
+    assert.deepEqual(await asItIs(session.lab), before_);
+  });
+
   it('runs nothing after the gate but the release of the lock', async () => {
     const run = await session.queue({ reject: 'controlplane' });
     assert.equal(run.result.outcome, 'failed');
@@ -26,6 +35,23 @@ describe('a cycle that is rejected at its first gate and taken back', function (
         stages['release'],
       ],
       ['succeeded', 'failed (rejected)', 'skipped', 'skipped', 'skipped', 'succeeded'],
+    );
+    // A wait that is over when it is looked at is not taken; acts are taken as they were foreseen, in that order.
+    const acts = run.events.flatMap((event) =>
+      event.kind === 'action.started' && !event.wait ? [event.id] : [],
+    );
+    const planned = foreseen.slice(
+      0,
+      foreseen.findIndex((id) => id.startsWith('fact.roleRemoved')),
+    );
+    assert.deepEqual(
+      acts.filter((id) => !['lock.take', 'facts.write'].includes(id)),
+      planned.filter((id) => acts.includes(id)),
+    );
+    const waits = /^(vm\.address|ssh\.login|node\.serves|probe\.|dns\.ttl|dns\.everywhere)/;
+    assert.deepEqual(
+      planned.filter((id) => !acts.includes(id) && !waits.test(id)),
+      [],
     );
   });
 

@@ -1,0 +1,179 @@
+/** Aliases: never empty, on every server, and waited out from the moment that is written down. */
+import assert from 'node:assert/strict';
+import type { ServerView } from '../../../cycle/edge/dns/zone.ts';
+import { planSwapDns } from '../../../cycle/steps/swap-dns.ts';
+import type { PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
+import { foresee, isRefusal, type Plan } from '../../../cycle/step.ts';
+import { begun, configOf, noActs, NOW_MS, travel, withFacts, worldOf } from '../world.ts';
+
+const config = configOf();
+const whole = travel(
+  config,
+  { leaving: 'home-n1', staying: 'home-n5', dead: false },
+  begun(config, worldOf(config)),
+);
+const before = (step: string) =>
+  whole.worlds[whole.actions.findIndex((action) => action.step.startsWith(step))] ?? assert.fail();
+const start = before('SwapDns');
+const swapped = before('UpdateIngress out');
+const plan = (world: PlanWorld, change: 'swap' | 'out' = 'swap', acts = noActs()) =>
+  planSwapDns(config, { leaving: 'home-n1', staying: 'home-n5', change }, acts, world);
+const ids = <O>(planned: Plan<O>) =>
+  isRefusal(planned) ? assert.fail(JSON.stringify(planned)) : planned.map(({ id }) => id);
+const members = (world: PlanWorld, name: string) =>
+  world.dns.map(({ records }) =>
+    records
+      .filter((r) => r.name === `${name}.home.example`)
+      .map(({ data }) => data)
+      .sort()
+      .join(),
+  );
+
+describe('SwapDns', () => {
+  it('brings the new member in before the old one goes, and the alias is never empty', () => {
+    assert.deepEqual(ids(plan(start)), [
+      'dns.record home-n5',
+      'dns.add cp-home 10.0.0.60',
+      'dns.swap cp-home 10.0.0.11',
+      'dns.swap apps home-n1.home.example',
+      'dns.ttl cp-home',
+      'dns.ttl apps',
+      'dns.everywhere home-n1',
+    ]);
+    let world = start;
+    for (const action of foresee({ plan: (o: PlanWorld) => plan(o) }, start).actions) {
+      world = action.predict(world);
+      for (const name of ['cp-home', 'apps'])
+        assert.ok(
+          members(world, name).every((held) => held !== ''),
+          `${name} after ${action.id}`,
+        );
+    }
+    assert.deepEqual(members(world, 'cp-home'), Array(2).fill('10.0.0.12,10.0.0.13,10.0.0.60'));
+  });
+
+  it('keeps the TTL that the alias had', () => {
+    const ttls = swapped.dns.flatMap(({ records }) =>
+      records.filter((r) => r.name === 'cp-home.home.example').map(({ ttl }) => ttl),
+    );
+    assert.deepEqual([...new Set(ttls)], [120]);
+  });
+
+  it('writes the time down before the old data goes, and again when it has gone', async () => {
+    const calls: string[] = [];
+    const planned = plan(start, 'swap', noActs(calls));
+    assert.ok(!isRefusal(planned));
+    await planned.find(({ id }) => id.startsWith('dns.swap cp-home'))?.apply?.(new AbortController().signal);
+    assert.deepEqual(
+      calls.filter((name) => name !== 'nowMs'),
+      ['writeFacts', 'changeDns', 'writeFacts'],
+    );
+  });
+
+  it('counts the TTL from the time on the Lease', () => {
+    const key = 'cp-home 10.0.0.11';
+    const at = (nowMs: number): PlanWorld => ({
+      ...swapped,
+      nowMs,
+      facts: {
+        ...swapped.facts,
+        swapped: { ...swapped.facts.swapped, [key]: { atMs: NOW_MS + 30_000, ttlSeconds: 120 } },
+      },
+    });
+    assert.deepEqual(ids(plan(at(NOW_MS + 90_000))), ['dns.ttl cp-home', 'dns.everywhere home-n1']);
+    assert.deepEqual(ids(plan(at(NOW_MS + 151_000))), []);
+    const planned = plan(at(NOW_MS + 90_000));
+    const wait = (isRefusal(planned) ? [] : planned).find(({ id }) => id === 'dns.ttl cp-home');
+    assert.ok(wait !== undefined);
+    assert.deepEqual(
+      [150_999, 151_000].map((ms) => wait.done(at(NOW_MS + ms))),
+      [false, true],
+    );
+  });
+
+  it('waits in full from now when the time is lost', () => {
+    const lost: PlanWorld = { ...swapped, facts: { ...swapped.facts, swapped: {} } };
+    assert.deepEqual(ids(plan(lost)), [
+      'dns.since cp-home',
+      'dns.since apps',
+      'dns.ttl cp-home',
+      'dns.ttl apps',
+      'dns.everywhere home-n1',
+    ]);
+    const end = foresee({ plan: (o: PlanWorld) => plan(o) }, lost).after;
+    assert.equal(end.nowMs, lost.nowMs + 121_000);
+  });
+
+  it('has nothing to wait for when the old node was in no alias', () => {
+    const never = (world: PlanWorld): PlanWorld => ({
+      ...world,
+      dns: world.dns.map((server) => ({
+        ...server,
+        records: server.records.filter(
+          ({ data }) => !['10.0.0.11', 'home-n1.home.example'].includes(data) || false,
+        ),
+      })),
+    });
+    const world = never(start);
+    assert.deepEqual(
+      ids(plan(world)).filter((id) => id.startsWith('dns.ttl')),
+      [],
+    );
+  });
+
+  it('refuses to empty an alias', () => {
+    const only: PlanWorld = {
+      ...start,
+      dns: start.dns.map((server) => ({
+        ...server,
+        records: server.records.filter((r) => r.name !== 'cp-home.home.example' || r.data === '10.0.0.11'),
+      })),
+    };
+    const refused = plan(only, 'out');
+    assert.equal(isRefusal(refused) && refused.code, 'NC1212');
+    assert.ok(ids(plan(only)).includes('dns.add cp-home 10.0.0.60'));
+  });
+
+  it('takes a dead node out of sets, and leaves a single CNAME until its successor is there', () => {
+    assert.deepEqual(ids(plan(start, 'out')), [
+      'dns.swap cp-home 10.0.0.11',
+      'dns.ttl cp-home',
+      'dns.everywhere home-n1',
+    ]);
+  });
+
+  it('takes the silence of the primary for silence, not for an empty zone', () => {
+    const silent: ServerView[] = [
+      { server: '10.0.0.2:53', records: [], failure: 'timed out' },
+      ...start.dns.slice(1),
+    ];
+    assert.deepEqual(ids(plan({ ...start, dns: silent })), ['dns.everywhere home-n1']);
+    const facts = { ...swapped.facts };
+    assert.deepEqual(ids(plan({ ...swapped, facts, dns: silent })), ['dns.everywhere home-n1']);
+  });
+
+  it('is not done before every server answers the new data', () => {
+    const lagging = [...swapped.dns.slice(0, 1), ...start.dns.slice(1)];
+    assert.deepEqual(ids(plan({ ...swapped, dns: lagging })), ['dns.everywhere home-n1']);
+  });
+
+  it('gives the servers of the zone the time that they need to replicate', () => {
+    const planned = plan(start);
+    assert.ok(!isRefusal(planned) && planned.every(({ settleMs }) => settleMs >= 600_000));
+  });
+
+  it('does nothing without a zone, and needs to know both addresses', () => {
+    const none = configOf({ dns: undefined });
+    const input = { leaving: 'home-n1', staying: 'home-n5', change: 'swap' as const };
+    assert.deepEqual(planSwapDns(none, input, noActs(), start), []);
+    const dhcp = configOf({ addresses: { source: 'dhcp', ranges: ['10.0.0.60-10.0.0.79'] } });
+    const begin = begun(dhcp, worldOf(dhcp));
+    const refused = planSwapDns(dhcp, input, noActs(), begin);
+    assert.equal(isRefusal(refused) && refused.code, 'NC1217');
+    const back = withFacts(begin, { ...begin.facts, direction: 'back' });
+    assert.deepEqual(
+      planSwapDns(dhcp, { ...input, leaving: 'home-n5', staying: 'home-n1' }, noActs(), back),
+      [],
+    );
+  });
+});

@@ -1,0 +1,162 @@
+/** Places in proxies and ingress values: in before out, and never the last one. */
+import assert from 'node:assert/strict';
+import { planUpdateIngress } from '../../../cycle/steps/update-ingress.ts';
+import type { PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
+import { foresee, isRefusal, type Plan } from '../../../cycle/step.ts';
+import { begun, configOf, noActs, nodesWith, travel, withFacts, worldOf } from '../world.ts';
+
+const config = configOf();
+const whole = travel(
+  config,
+  { leaving: 'home-n1', staying: 'home-n5', dead: false },
+  begun(config, worldOf(config, nodesWith(['worker']))),
+);
+const after = (id: string) =>
+  whole.worlds[whole.actions.findIndex((action) => action.id === id) + 1] ?? assert.fail(id);
+const isIn = after('proxy.in pi 10.0.0.60');
+const plan = (side: 'in' | 'out', world: PlanWorld, of = config, calls: string[] = []) =>
+  planUpdateIngress(of, { leaving: 'home-n1', staying: 'home-n5', side }, noActs(calls), world);
+const ids = <O>(planned: Plan<O>) =>
+  isRefusal(planned) ? assert.fail(JSON.stringify(planned)) : planned.map(({ id }) => id);
+const refused = <O>(planned: Plan<O>) =>
+  isRefusal(planned) ? `${planned.code} ${planned.what}` : assert.fail('it is a plan');
+
+function withFiles(world: PlanWorld, change: (text: string, path: string) => string): PlanWorld {
+  return {
+    ...world,
+    proxies: world.proxies.map((proxy) => ({
+      ...proxy,
+      files: Object.fromEntries(
+        Object.entries(proxy.files).map(([path, text]) => [path, change(text, path)]),
+      ),
+    })),
+  };
+}
+
+describe('UpdateIngress in', () => {
+  it('sends nobody to a node before that node itself serves', () => {
+    const silent = { ...after('node.serves home-n5'), probes: { 'node 10.0.0.60': '503' } };
+    assert.deepEqual(ids(plan('in', silent))[0], 'probe.node 10.0.0.60');
+  });
+
+  it('puts the new address beside the old one in every upstream and in the values', () => {
+    for (const text of Object.values(isIn.proxies[0]?.files ?? {}))
+      assert.match(text, /server 10\.0\.0\.11:(\d+) max_fails=2;\n {4}server 10\.0\.0\.60:\1 max_fails=2;/);
+    assert.match(isIn.ingress?.text ?? '', /- 10\.0\.0\.11\n {6}- 10\.0\.0\.60\n/);
+  });
+
+  it('waits until the cluster runs the new values before the proxy sends anything', () => {
+    assert.deepEqual(ids(plan('in', after('ingress.in 10.0.0.60'))).slice(0, 2), [
+      'ingress.sync',
+      'proxy.in pi 10.0.0.60',
+    ]);
+  });
+
+  it('proves it through the proxy itself', () => {
+    const broken = { ...isIn, probes: { ...isIn.probes, 'proxy pi': '502' } };
+    assert.deepEqual(ids(plan('in', broken)), ['probe.proxy pi']);
+  });
+
+  it('has nothing to do for a node without places', () => {
+    assert.deepEqual(
+      ids(
+        plan('in', {
+          ...withFiles(isIn, (text) => text.replace(/.*10\.0\.0\.(11|60).*\n/g, '')),
+          ingress: undefined,
+        }),
+      ),
+      [],
+    );
+  });
+
+  it('opens a place of the successor that was left closed', () => {
+    const closed = withFiles(isIn, (text) => text.replace(/(10\.0\.0\.60:\d+ max_fails=2)/g, '$1 down'));
+    assert.ok(ids(plan('in', closed)).includes('proxy.in pi 10.0.0.60'));
+  });
+});
+
+describe('UpdateIngress out', () => {
+  it('closes the old place to new connections, waits for the open ones, and writes the line down before it goes', async () => {
+    const calls: string[] = [];
+    const planned = plan('out', isIn, config, calls);
+    assert.ok(!isRefusal(planned));
+    assert.deepEqual(ids(planned).slice(0, 2), ['proxy.down pi 10.0.0.11', 'proxy.out pi 10.0.0.11']);
+    await planned[1]?.apply?.(new AbortController().signal);
+    assert.deepEqual(calls, ['drainProxy', 'writeFacts', 'changeProxy']);
+  });
+
+  it('writes the line down as it was before the cycle, without our `down`', () => {
+    const end = foresee({ plan: (o: PlanWorld) => plan('out', o) }, isIn).after;
+    const lines = end.facts.upstreams['pi 10.0.0.11'] ?? [];
+    assert.equal(lines.length, 2);
+    assert.ok(lines.every((line) => !/ down/.test(line.wholeLine ?? line.statement)));
+  });
+
+  it('refuses while the successor lacks a place that the old one holds', () => {
+    const lacking = withFiles(isIn, (text, path) =>
+      path.includes('stream') ? text.replace(/.*10\.0\.0\.60.*\n/, '') : text,
+    );
+    assert.match(refused(plan('out', lacking)), /NC1212 pi would lose places/);
+  });
+
+  it('refuses when the successor has as many places, but not the same ones', () => {
+    const elsewhere = withFiles(isIn, (text, path) =>
+      path.includes('stream')
+        ? `${text.replace(/.*10\.0\.0\.60.*\n/, '')}upstream other {\n    server 10.0.0.60:1;\n}\n`
+        : text,
+    );
+    assert.match(refused(plan('out', elsewhere)), /NC1212/);
+  });
+
+  it('refuses when the place of the successor is down', () => {
+    const down = withFiles(isIn, (text) => text.replace(/(10\.0\.0\.60:\d+ max_fails=2)/g, '$1 down'));
+    assert.match(refused(plan('out', down)), /NC1212/);
+  });
+
+  it('refuses to take the last server of an upstream, even of a node that is off', () => {
+    const off = {
+      ...isIn,
+      vms: isIn.vms.map((vm) => (vm.name === 'home-n1' ? { ...vm, state: 'off' as const } : vm)),
+    };
+    const last = withFiles(off, (text) => text.replace(/.*10\.0\.0\.(12|13|14|60).*\n/g, ''));
+    assert.match(refused(plan('out', last)), /NC1212 An upstream of pi would have no server left/);
+  });
+
+  it('refuses to leave the ingress values without an address, or without the successor', () => {
+    const values = (addresses: string[]): PlanWorld => ({
+      ...isIn,
+      ingress: {
+        commit: 'g',
+        text: `controller:\n  service:\n    externalIPs:\n${addresses.map((a) => `      - ${a}\n`).join('')}`,
+        addresses,
+      },
+    });
+    assert.match(refused(plan('out', values(['10.0.0.11']))), /NC1212 .* empty/);
+    assert.match(
+      refused(plan('out', values(['10.0.0.11', '10.0.0.12']))),
+      /NC1212 .* do not name 10\.0\.0\.60/,
+    );
+  });
+
+  it('is done when nothing names the old address', () => {
+    assert.deepEqual(ids(plan('out', after('vm.delete home-n1'))), []);
+  });
+
+  it('takes back nothing of a successor that never had an address', () => {
+    const dhcp = configOf({ addresses: { source: 'dhcp', ranges: ['10.0.0.60-10.0.0.79'] } });
+    const start = begun(dhcp, worldOf(dhcp));
+    const back = withFacts(start, { ...start.facts, direction: 'back' });
+    for (const side of ['in', 'out'] as const)
+      assert.deepEqual(
+        planUpdateIngress(dhcp, { leaving: 'home-n5', staying: 'home-n1', side }, noActs(), back),
+        [],
+      );
+    const forward = planUpdateIngress(
+      dhcp,
+      { leaving: 'home-n1', staying: 'home-n5', side: 'in' },
+      noActs(),
+      start,
+    );
+    assert.match(refused(forward), /NC1217/);
+  });
+});
