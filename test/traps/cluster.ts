@@ -182,7 +182,7 @@ export async function trapCluster(shape: ExampleShape, options: TrapOptions = {}
       save();
       await kube.settle();
       const keys = ['nowMs', 'lock', 'vms', 'intent', 'state', 'kube', 'etcd', 'apiservers', 'ssh'] as const;
-      const seen = await observe(ctx, keys, { leaving: pair.leaving, logins: 'all' }, ctx.signal, true);
+      const seen = await observe(ctx, keys, { leaving: pair.leaving, logins: 'all' }, new AbortController().signal, true);
       return { ...seen, facts: factsOf(cluster, pair) };
     },
     async preflight(leaving = 'home-n1') {
@@ -197,7 +197,7 @@ export async function trapCluster(shape: ExampleShape, options: TrapOptions = {}
       const wait = { deadlineMs: 5_000 };
       await takeLock(api, config.cluster, undefined, ME, Date.now(), wait, factsToAnnotations(factsOf(cluster, pair)));
       try {
-        await runRkeUp(ctx, change, ctx.signal);
+        await runRkeUp(ctx, change, new AbortController().signal);
         return ['succeeded'];
       } catch (error) {
         if (error instanceof Refused) return words(error.refusal);
