@@ -12,6 +12,9 @@ export interface NodeFacts {
   vmId?: string | undefined;
   mac?: string | undefined;
   roles: readonly Role[];
+  /** Of its entry in cluster.yml: on the dead path that entry is gone before the successor's is made. */
+  labels?: Readonly<Record<string, string>> | undefined;
+  taints?: readonly { key: string; value: string; effect: string }[] | undefined;
 }
 
 export type Direction = 'forward' | 'back';

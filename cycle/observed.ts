@@ -146,3 +146,18 @@ export function addressOf(
 export function cycleRoles(world: Slice<'facts' | 'intent'>, leaving: string): readonly Role[] {
   return world.facts.old?.roles ?? entryOf(world, leaving)?.roles ?? [];
 }
+
+/** The world with one Node changed. */
+export function withNode<W extends Slice<'kube'>>(
+  world: W,
+  name: string,
+  change: (node: W['kube']['nodes'][number]) => W['kube']['nodes'][number],
+): W {
+  return {
+    ...world,
+    kube: {
+      ...world.kube,
+      nodes: world.kube.nodes.map((node) => (node.name === name ? change(node) : node)),
+    },
+  };
+}

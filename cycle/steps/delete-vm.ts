@@ -2,12 +2,12 @@
 import { upstreamServers } from '../edge/nginx/upstreams.ts';
 import type { Config } from '../config/schema.ts';
 import { NO_FACTS, type Facts } from '../facts.ts';
-import { addressOf, kubeNode, vmOf, type Slice } from '../observed.ts';
+import { addressOf, kubeNode, vmOf, withNode, type Slice } from '../observed.ts';
 import { membersOn, type Swap } from '../edge/dns/zone.ts';
+import { whyNodeStays } from '../plan/leaving.ts';
 import { aliasSet, fullName, nodeRecord } from '../plan/dns-records.ts';
 import { refuse, type Action, type Plan } from '../step.ts';
-import { REPLACES_LABEL, withNode } from './rke-add-node.ts';
-import { whyNodeStays } from './rke-remove-role.ts';
+import { REPLACES_LABEL } from './rke-add-node.ts';
 
 export type DeleteVmWorld = Slice<
   | 'nowMs'

@@ -17,7 +17,7 @@ import { preflight } from '../plan/preflight.ts';
 import { isRefusal, refuse, type Action, type Plan, type Refusal } from '../step.ts';
 import { foreseePath, type Path } from '../plan/path.ts';
 import { REPLACES_LABEL } from './rke-add-node.ts';
-import { whyNodeStays } from './rke-remove-role.ts';
+import { whyNodeStays } from '../plan/leaving.ts';
 
 /** PlanCycle also looks at what only it needs. */
 export interface PlanWorld extends World {
@@ -92,7 +92,15 @@ function beginCycle(config: Config, input: PlanInput, world: PlanWorld): Decisio
   if (isRefusal(successor)) return successor;
   const facts: Facts = {
     ...NO_FACTS,
-    old: { name: node.name, address: entry.address, vmId: vm.id, mac: vm.mac, roles: entry.roles },
+    old: {
+      name: node.name,
+      address: entry.address,
+      vmId: vm.id,
+      mac: vm.mac,
+      roles: entry.roles,
+      labels: entry.labels,
+      taints: entry.taints,
+    },
     successor,
     reason,
     startedAtMs: world.nowMs,

@@ -11,6 +11,7 @@ import {
   memberOf,
   stateNodeOf,
   vmOf,
+  withNode,
   type Slice,
 } from '../observed.ts';
 import { refuse, type Action, type Plan } from '../step.ts';
@@ -114,7 +115,9 @@ export function planAddNode<W extends AddNodeWorld>(
         address,
         hostnameOverride: staying,
         roles,
-        ...(pattern === undefined ? { labels: {}, taints: [] } : {}),
+        ...(pattern === undefined
+          ? { labels: { ...world.facts.old?.labels }, taints: world.facts.old?.taints ?? [] }
+          : {}),
       });
       return textOf(edited);
     };
@@ -267,20 +270,6 @@ export function whyNotServing(
     return `the apiserver at ${address} is not ready: ${world.apiservers[address] ?? 'not asked'}`;
   }
   return undefined;
-}
-
-export function withNode<W extends Slice<'kube'>>(
-  world: W,
-  name: string,
-  change: (node: W['kube']['nodes'][number]) => W['kube']['nodes'][number],
-): W {
-  return {
-    ...world,
-    kube: {
-      ...world.kube,
-      nodes: world.kube.nodes.map((node) => (node.name === name ? change(node) : node)),
-    },
-  };
 }
 
 /** All that `whyNotServing` asks for; what a dead node held back is gone by then as well. */

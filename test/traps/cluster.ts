@@ -8,12 +8,16 @@ import { runRkeUp, type RkeChange } from '../../cycle/acts/rke.ts';
 import { takeLock } from '../../cycle/cluster/kubernetes/lease.ts';
 import { judgeRun, type RunExpectation } from '../../cycle/cluster/rke/log.ts';
 import type { Config } from '../../cycle/config/schema.ts';
+import { startSshAgent, type SshAgent } from '../../cycle/cluster/rke/ssh-agent.ts';
+import { parseClusterYml } from '../../cycle/cluster/rke/cluster-yml.ts';
+import { refuseBy } from '../../cycle/plan/etcd-path.ts';
 import { clusterLink, type Context } from '../../cycle/context.ts';
 import { factsToAnnotations, NO_FACTS, type Facts } from '../../cycle/facts.ts';
 import { observe } from '../../cycle/observe.ts';
-import { preflight } from '../../cycle/plan/preflight.ts';
-import { isRefusal, Refused, type Plan, type Refusal } from '../../cycle/step.ts';
+import { CHECKS, preflight } from '../../cycle/plan/preflight.ts';
+import { describe, isRefusal, Refused, type Plan, type Refusal } from '../../cycle/step.ts';
 import { planRemoveRole, type RemoveRoleWorld } from '../../cycle/steps/rke-remove-role.ts';
+import type { AddNodeWorld } from '../../cycle/steps/rke-add-node.ts';
 import { CodedError } from '../../ports/errors.ts';
 import { realPorts } from '../../ports/real.ts';
 import { Secret } from '../../ports/secret.ts';
@@ -48,7 +52,7 @@ export function judged(run: Ended & { signal?: string }, expectation: RunExpecta
 
 export const EXISTING: RunExpectation = { existingCluster: true };
 
-export type Seen = RemoveRoleWorld;
+export type Seen = RemoveRoleWorld & AddNodeWorld;
 
 export interface TrapCluster extends TestCluster {
   config: Config;
@@ -57,6 +61,10 @@ export interface TrapCluster extends TestCluster {
   workDir: string;
   /** The cluster asked by our own clients: API, etcd, SSH; with rke's state as the last run left it. */
   look(pair?: Pair): Promise<Seen>;
+  /** Every login that rke would need, tried by us: those that fail. For a cluster that is not there yet. */
+  logins(): Promise<string[]>;
+  /** An ssh-agent of our own with the nodes' key, ended with the cluster. */
+  agent(): Promise<string>;
   /** Everything that the preflight list finds before a cycle of this node. */
   preflight(leaving?: string): Promise<string[]>;
   /** The ids of what we would do to take this node, or the refusal. */
@@ -80,6 +88,9 @@ export interface Pair {
 const PAIR: Pair = { leaving: 'home-n1', staying: 'home-n9' };
 /** A silent host keeps a login for as long as it may last; ten seconds prove no more than these. */
 const LOGIN_MS = 600;
+
+/** Parts of the world that no trap of rke is about. */
+const UNASKED = { readyInARow: {} };
 
 let program: { dir: string; script: string } | undefined;
 
@@ -128,7 +139,10 @@ export async function trapCluster(shape: ExampleShape, options: TrapOptions = {}
   const control = await serveControl(world, { rke: rkeHandler(cluster.around) });
   await Promise.all([kube.settle(), ssh.ready()]);
   if (options.workloads === true) {
-    installWorkloads(world.kube.store, { http: example.ports.ingressHttp, stream: example.ports.ingressStream });
+    installWorkloads(world.kube.store, {
+      http: example.ports.ingressHttp,
+      stream: example.ports.ingressStream,
+    });
     await eventually(() => unready(cluster).length === 0, 'every Node Ready, every pod running');
   }
   // A socket's path is short: not under the example's folder.
@@ -165,6 +179,7 @@ export async function trapCluster(shape: ExampleShape, options: TrapOptions = {}
     dns: undefined,
     run: { organisation: 'org', project: 'project', pipeline: '7', run: '100', url: '', scheduled: false },
   };
+  const agents: SshAgent[] = [];
   const save = () => {
     for (const name of ['cluster.yml', 'cluster.rkestate', 'kube_config_cluster.yml'])
       if (cluster.text(name) !== '') writeFileSync(join(workDir, name), cluster.text(name), { mode: 0o600 });
@@ -182,8 +197,46 @@ export async function trapCluster(shape: ExampleShape, options: TrapOptions = {}
       save();
       await kube.settle();
       const keys = ['nowMs', 'lock', 'vms', 'intent', 'state', 'kube', 'etcd', 'apiservers', 'ssh'] as const;
-      const seen = await observe(ctx, keys, { leaving: pair.leaving, logins: 'all' }, new AbortController().signal, true);
-      return { ...seen, facts: factsOf(cluster, pair) };
+      const seen = await observe(
+        ctx,
+        keys,
+        { leaving: pair.leaving, logins: 'all' },
+        new AbortController().signal,
+        true,
+      );
+      return { ...seen, facts: factsOf(cluster, pair), ...UNASKED };
+    },
+    async logins() {
+      const answers = await Promise.all(
+        example.nodes.map(async ({ address, sshHostKey }) => {
+          const target = {
+            host: address,
+            port: example.ports.ssh,
+            user: 'ubuntu',
+            privateKey: example.nodeKey.private,
+            hostKeys: [sshHostKey.public],
+          };
+          const answer = await ports.ssh({ target, command: 'true', deadlineMs: LOGIN_MS }).then(
+            () => 'ok',
+            (error: unknown) => describe(error),
+          );
+          return [address, answer] as const;
+        }),
+      );
+      const intent = { commit: 'c1', text: example.clusterYml, yml: parseClusterYml(example.clusterYml) };
+      const ssh = Object.fromEntries(answers);
+      const check = CHECKS.find(({ name }) => name === 'SSH to every node');
+      const world = { intent, ssh } as unknown as Seen;
+      return words(refuseBy(check?.check(config, world, { dead: false }) ?? []));
+    },
+    async agent() {
+      const started = await startSshAgent(
+        ports,
+        { dir, key: ctx.nodesKey, path: process.env['PATH'] ?? '' },
+        { deadlineMs: 5_000 },
+      );
+      agents.push(started);
+      return started.socket;
     },
     async preflight(leaving = 'home-n1') {
       const seen = await trap.look({ ...PAIR, leaving });
@@ -195,7 +248,15 @@ export async function trapCluster(shape: ExampleShape, options: TrapOptions = {}
       save();
       const api = await ctx.cluster.kube();
       const wait = { deadlineMs: 5_000 };
-      await takeLock(api, config.cluster, undefined, ME, Date.now(), wait, factsToAnnotations(factsOf(cluster, pair)));
+      await takeLock(
+        api,
+        config.cluster,
+        undefined,
+        ME,
+        Date.now(),
+        wait,
+        factsToAnnotations(factsOf(cluster, pair)),
+      );
       try {
         await runRkeUp(ctx, change, new AbortController().signal);
         return ['succeeded'];
@@ -214,6 +275,7 @@ export async function trapCluster(shape: ExampleShape, options: TrapOptions = {}
         draft.spec.unschedulable = true;
       }),
     async close() {
+      for (const agent of agents) await agent.end();
       opened.close();
       await ssh.close();
       await kube.close();
@@ -234,7 +296,9 @@ function words<O>(found: Refusal | Plan<O> | undefined): string[] {
 
 function unready({ world: { kube } }: TestCluster): string[] {
   return [...kube.store.list('nodes'), ...kube.store.list('pods')]
-    .filter(({ status }) => !status.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True'))
+    .filter(
+      ({ status }) => !status.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True'),
+    )
     .map(({ metadata }) => metadata.name);
 }
 
