@@ -123,7 +123,7 @@ export function reportOf(session: Session, verdict: Verdict, cluster: string): R
     stages: session.stages,
     traffic: {
       requests: traffic.requests,
-      classes: traffic.classes as Record<string, typeof traffic.requests>,
+      classes: traffic.classes,
       servedBy: traffic.servedBy,
       perSecond: traffic.perSecond,
       failures: traffic.failures,

@@ -1,7 +1,8 @@
 /** Facts on the Lease: they survive, and what is unreadable counts as absent. */
 import assert from 'node:assert/strict';
 import { factsFromAnnotations, factsToAnnotations, NO_FACTS, pairOf, type Facts } from '../../cycle/facts.ts';
-import { applied, begun, configOf, travel, worldOf } from './world.ts';
+import { applied, begun, travel } from './journey.ts';
+import { configOf, worldOf } from './world.ts';
 
 const config = configOf();
 const whole = travel(

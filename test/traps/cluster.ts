@@ -1,5 +1,7 @@
 /** A cluster of the lab with what a trap needs: the world on its sockets, and our own eyes on them. */
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { setMaxListeners } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,7 +29,8 @@ import { serveKube } from '../../lab/servers/kube.ts';
 import { rkeHandler, rkeWrapper } from '../../lab/servers/rke.ts';
 import { serveNodeSsh } from '../../lab/servers/ssh-nodes.ts';
 import { installWorkloads } from '../../lab/world/workloads/manifests.ts';
-import { configOf, ME, noActs, vmFor } from '../cycle/world.ts';
+import { noActs } from '../cycle/journey.ts';
+import { configOf, ME, vmFor } from '../cycle/world.ts';
 import { eventually } from '../lab/world/cluster.ts';
 import { SUCCESS, testCluster, type Outcome, type TestCluster } from '../lab/world/rke/cluster.ts';
 
@@ -166,7 +169,7 @@ export async function trapCluster(shape: ExampleShape, options: TrapOptions = {}
     nodesKey: new Secret(example.nodeKey.private),
     me: ME,
     env: { PATH: process.env['PATH'] ?? '' },
-    signal: new AbortController().signal,
+    signal: openSignal(),
     record: () => undefined,
     say: () => undefined,
     logins: new Map(),
@@ -197,13 +200,7 @@ export async function trapCluster(shape: ExampleShape, options: TrapOptions = {}
       save();
       await kube.settle();
       const keys = ['nowMs', 'lock', 'vms', 'intent', 'state', 'kube', 'etcd', 'apiservers', 'ssh'] as const;
-      const seen = await observe(
-        ctx,
-        keys,
-        { leaving: pair.leaving, logins: 'all' },
-        new AbortController().signal,
-        true,
-      );
+      const seen = await observe(ctx, keys, { leaving: pair.leaving, logins: 'all' }, openSignal(), true);
       return { ...seen, facts: factsOf(cluster, pair), ...UNASKED };
     },
     async logins() {
@@ -240,7 +237,10 @@ export async function trapCluster(shape: ExampleShape, options: TrapOptions = {}
     },
     async preflight(leaving = 'home-n1') {
       const seen = await trap.look({ ...PAIR, leaving });
-      return words(preflight(config, seen, { leaving, dead: false }));
+      const subject = { leaving, dead: false };
+      const found = CHECKS.flatMap(({ check }) => check(config, seen, subject));
+      assert.equal(preflight(config, seen, subject)?.code, found[0]?.code);
+      return found.flatMap(({ code, message, evidence }) => [`${code} ${message}`, ...evidence]);
     },
     planLeave: (role, seen, leaving = 'home-n1') =>
       words(planRemoveRole(config, { ...PAIR, leaving, role }, noActs(), seen)),
@@ -258,7 +258,7 @@ export async function trapCluster(shape: ExampleShape, options: TrapOptions = {}
         factsToAnnotations(factsOf(cluster, pair)),
       );
       try {
-        await runRkeUp(ctx, change, new AbortController().signal);
+        await runRkeUp(ctx, change, openSignal());
         return ['succeeded'];
       } catch (error) {
         if (error instanceof Refused) return words(error.refusal);
@@ -368,4 +368,11 @@ function spawned(
       resolve(signal === null ? ended : { ...ended, signal });
     });
   });
+}
+
+/** An observation listens to it once for each request that it makes at the same time. */
+function openSignal(): AbortSignal {
+  const { signal } = new AbortController();
+  setMaxListeners(0, signal);
+  return signal;
 }

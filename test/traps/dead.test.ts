@@ -56,7 +56,7 @@ describe('rke and hosts that are not as they should be', function () {
   });
 
   prove('failedThenRemoved', async () => {
-    await make(third(['etcd', 'worker']));
+    await make(third(['etcd', 'worker']), { workloads: true });
     await cluster.off(2);
     assert.equal((await cluster.up()).code, 1);
     cluster.put('cluster.yml', cluster.without(2));

@@ -285,7 +285,7 @@ export function createStore(nowMs: () => number, random: () => number): Store {
 function merged(resource: Resource, before: KubeObject, object: KubeObject, statusOnly: boolean): KubeObject {
   // A body may leave out what its URL says.
   const named: Partial<KubeObject> = { apiVersion: before.apiVersion, kind: before.kind };
-  const draft = Object.assign(named, structuredClone(object)) as KubeObject;
+  const draft: KubeObject = { ...named, ...structuredClone(object) };
   if (statusOnly) return { ...structuredClone(before), status: draft.status };
   const { uid, creationTimestamp, deletionTimestamp, deletionGracePeriodSeconds, generation } =
     before.metadata;

@@ -6,7 +6,8 @@ import { singlePods } from '../../../cycle/plan/interruptions.ts';
 import { pinHost, pinnedKeys, unpinHost } from '../../../cycle/plan/known-hosts.ts';
 import { nextName } from '../../../cycle/plan/names.ts';
 import { decide, type PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
-import { configOf, DAY_MS, NOW_MS, planInput, podOf, vmFor, worldOf } from '../world.ts';
+import { planInput } from '../journey.ts';
+import { configOf, DAY_MS, NOW_MS, podOf, vmFor, worldOf } from '../world.ts';
 
 const config = configOf();
 

@@ -5,7 +5,8 @@ import { CHECKS, preflight } from '../../../cycle/plan/preflight.ts';
 import { decide, type PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
 import type { KubeNode } from '../../../cycle/cluster/kubernetes/observe.ts';
 import type { EtcdMember } from '../../../cycle/cluster/etcd/members.ts';
-import { configOf, killed, planInput, worldOf } from '../world.ts';
+import { killed, planInput } from '../journey.ts';
+import { configOf, worldOf } from '../world.ts';
 
 const config = configOf();
 const healthy = worldOf(config);

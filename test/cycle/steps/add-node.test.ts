@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { planAddNode, whyNotServing } from '../../../cycle/steps/rke-add-node.ts';
 import type { PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
 import { isRefusal, type Plan } from '../../../cycle/step.ts';
-import { ALL_ROLES, begun, configOf, noActs, podOf, travel, worldOf } from '../world.ts';
+import { begun, noActs, travel } from '../journey.ts';
+import { ALL_ROLES, configOf, podOf, worldOf } from '../world.ts';
 
 const config = configOf();
 const whole = travel(

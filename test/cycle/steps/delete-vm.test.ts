@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { planDeleteVm } from '../../../cycle/steps/delete-vm.ts';
 import type { PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
 import { isRefusal, type Plan } from '../../../cycle/step.ts';
-import { begun, configOf, killed, noActs, travel, vmFor, worldOf } from '../world.ts';
+import { begun, killed, noActs, travel } from '../journey.ts';
+import { configOf, vmFor, worldOf } from '../world.ts';
 
 const config = configOf();
 const origin = worldOf(config);

@@ -3,18 +3,8 @@ import assert from 'node:assert/strict';
 import { decide } from '../../../cycle/steps/plan-cycle.ts';
 import { renderPath } from '../../../cycle/plan/path.ts';
 import type { Role } from '../../../cycle/config/schema.ts';
-import {
-  applied,
-  begun,
-  configOf,
-  killed,
-  mustCycle,
-  nodesWith,
-  planInput,
-  ROLE_SETS,
-  travel,
-  worldOf,
-} from '../world.ts';
+import { applied, begun, killed, mustCycle, planInput, travel } from '../journey.ts';
+import { configOf, nodesWith, ROLE_SETS, worldOf } from '../world.ts';
 
 const config = configOf();
 const forward = (roles: readonly Role[]) =>

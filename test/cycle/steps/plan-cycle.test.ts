@@ -2,17 +2,14 @@
 import assert from 'node:assert/strict';
 import { planPlanCycle, decide, type Decision, type PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
 import { converge, foresee } from '../../../cycle/step.ts';
+import { begun, killed, mustCycle, planInput } from '../journey.ts';
 import {
   ALL_ROLES,
-  begun,
   configOf,
   DAY_MS,
-  killed,
   ME,
-  mustCycle,
   nodesWith,
   NOW_MS,
-  planInput,
   podOf,
   vmFor,
   worldOf,

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { planProvision, sizeFor } from '../../../cycle/steps/provision-node.ts';
 import type { PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
 import { isRefusal, type Plan } from '../../../cycle/step.ts';
-import { begun, configOf, noActs, nodesWith, travel, vmFor, worldOf } from '../world.ts';
+import { begun, noActs, travel } from '../journey.ts';
+import { configOf, nodesWith, vmFor, worldOf } from '../world.ts';
 
 const config = configOf();
 const start = begun(config, worldOf(config));

@@ -5,7 +5,8 @@ import { planRemoveRole } from '../../../cycle/steps/rke-remove-role.ts';
 import { parseClusterYml } from '../../../cycle/cluster/rke/cluster-yml.ts';
 import type { PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
 import { foresee, isRefusal, type Plan } from '../../../cycle/step.ts';
-import { ALL_ROLES, begun, configOf, noActs, nodesWith, podOf, travel, worldOf } from '../world.ts';
+import { begun, noActs, travel } from '../journey.ts';
+import { ALL_ROLES, configOf, nodesWith, podOf, worldOf } from '../world.ts';
 
 const config = configOf();
 const PAIR = { leaving: 'home-n1', staying: 'home-n5' };

@@ -2,20 +2,8 @@
 import assert from 'node:assert/strict';
 import { decide, type PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
 import { NO_FACTS, type Facts } from '../../../cycle/facts.ts';
-import {
-  applied,
-  asItWas,
-  begun,
-  configOf,
-  killed,
-  mustCycle,
-  nodesWith,
-  planInput,
-  ROLE_SETS,
-  travel,
-  withFacts,
-  worldOf,
-} from '../world.ts';
+import { applied, asItWas, begun, killed, mustCycle, planInput, travel, withFacts } from '../journey.ts';
+import { configOf, nodesWith, ROLE_SETS, worldOf } from '../world.ts';
 
 const config = configOf();
 

@@ -4,7 +4,8 @@ import type { ServerView } from '../../../cycle/edge/dns/zone.ts';
 import { planSwapDns } from '../../../cycle/steps/swap-dns.ts';
 import type { PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
 import { foresee, isRefusal, type Plan } from '../../../cycle/step.ts';
-import { begun, configOf, noActs, NOW_MS, travel, withFacts, worldOf } from '../world.ts';
+import { begun, noActs, travel, withFacts } from '../journey.ts';
+import { configOf, NOW_MS, worldOf } from '../world.ts';
 
 const config = configOf();
 const whole = travel(

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { planUpdateIngress } from '../../../cycle/steps/update-ingress.ts';
 import type { PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
 import { foresee, isRefusal, type Plan } from '../../../cycle/step.ts';
-import { begun, configOf, noActs, nodesWith, travel, withFacts, worldOf } from '../world.ts';
+import { begun, noActs, travel, withFacts } from '../journey.ts';
+import { configOf, nodesWith, worldOf } from '../world.ts';
 
 const config = configOf();
 const whole = travel(
