@@ -99,7 +99,7 @@ export function snapshotOf(config: Config, world: World): WorldSnapshot {
     upstreams: world.proxies.flatMap((proxy) => {
       const byUpstream = new Map<string, ReturnType<typeof upstreamServers>>();
       for (const server of upstreamServers(proxy.files)) {
-        const key = `${server.context} ${server.upstream}`;
+        const key = server.context === 'unknown' ? server.upstream : `${server.context} ${server.upstream}`;
         byUpstream.set(key, [...(byUpstream.get(key) ?? []), server]);
       }
       return [...byUpstream].map(([upstream, servers]) => ({

@@ -159,6 +159,10 @@ export const ERRORS = {
     remedy: 'Build the image, or set vm.requireNewer: false.',
   },
   NC1224: { title: 'A login is not proven.', remedy: 'Check key, user, port and the pinned host key.' },
+  NC1225: {
+    title: 'The window is closed.',
+    remedy: 'Approve again when it is open, or set window.atGates: approval.',
+  },
   NC1226: {
     title: 'There is no cycle to continue or to take back.',
     remedy: 'Queue a run without direction: back.',
@@ -194,7 +198,8 @@ export const ERRORS = {
   },
   NC1240: {
     title: 'A push was refused.',
-    remedy: 'Give the credential the right to push, or complete the pull request of a protected branch.',
+    remedy:
+      'Give the credential the right to push to that branch; pull requests for protected branches are not made yet.',
   },
   NC1241: { title: 'A push lost every race.', remedy: 'Queue the run again when the branch is quieter.' },
   NC1242: {
@@ -207,7 +212,8 @@ export const ERRORS = {
   },
   NC1244: {
     title: 'The state of rke is missing or not to be trusted.',
-    remedy: 'Bring the state back with import-state, checked against the live cluster.',
+    remedy:
+      'Put back a backup from the state directory, or the state of the agent that ran last; it is compared with the live cluster before it is used.',
   },
   NC1250: {
     title: 'Somebody else changed it at the same moment.',

@@ -22,6 +22,7 @@ export async function label(
   labels: Record<string, string | null>,
   signal: AbortSignal,
 ): Promise<void> {
+  await requireLock(ctx, signal);
   await setLabels(await ctx.cluster.kube(), node, labels, waitMs(ASK_MS, signal));
 }
 

@@ -6,6 +6,7 @@ import { takeSnapshot } from '../cluster/etcd/snapshot.ts';
 import { waitMs, type Context } from '../context.ts';
 import { memberName } from '../observed.ts';
 import { isoTime } from '../time.ts';
+import { requireLock } from './facts.ts';
 
 const ASK_MS = 20_000;
 const SNAPSHOT_MS = 600_000;
@@ -49,6 +50,7 @@ export async function moveLeader(ctx: Context, node: string, signal: AbortSignal
   const observed = await observeEtcd(ctx.ports.http, target, { wait, nowMs: ctx.ports.clock.now() });
   const leader = observed.members.find((member) => member.leader);
   if (leader === undefined || leader.name !== memberName(node)) return;
+  await requireLock(ctx, signal);
   const to = bestSuccessor(observed.members, leader.id);
   const endpoint = endpointOf(target, leader);
   if (to === undefined || endpoint === undefined)

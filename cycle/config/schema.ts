@@ -288,10 +288,9 @@ export const configSchema = z.strictObject({
   ),
   lock: z._default(
     z.strictObject({
-      namespace: doc(z._default(name(), 'kube-system'), 'Namespace of the Lease that is the lock.'),
       limitDays: doc(z._default(z.number().check(z.positive()), 7), 'A lock older than this is taken over.'),
     }),
-    { namespace: 'kube-system', limitDays: 7 },
+    { limitDays: 7 },
   ),
   pace: doc(
     z._default(

@@ -13,7 +13,8 @@ import {
   type RemoveRoleWorld,
 } from '../plan/leaving.ts';
 import { preflight } from '../plan/preflight.ts';
-import { refuse, type Action, type Plan, type Refusal } from '../step.ts';
+import { isRefusal, refuse, type Action, type Plan, type Refusal } from '../step.ts';
+import { windowOpen } from '../config/window.ts';
 import { planNode } from './leave-node.ts';
 import {
   edited,
@@ -27,6 +28,30 @@ export type { RemoveRoleActs, RemoveRoleInput } from './leave-precautions.ts';
 export type { RemoveRoleWorld } from '../plan/leaving.ts';
 
 export function planRemoveRole<W extends RemoveRoleWorld>(
+  config: Config,
+  input: RemoveRoleInput,
+  acts: RemoveRoleActs,
+  world: W,
+): Plan<W> {
+  const plan = planOf(config, input, acts, world);
+  return windowAtGate(config, world, plan) ?? plan;
+}
+
+/** With `window.atGates: strict` a removal begins only in the window; what has begun is finished. */
+function windowAtGate<W extends RemoveRoleWorld>(
+  config: Config,
+  world: W,
+  plan: Plan<W>,
+): Refusal | undefined {
+  const { window } = config;
+  if (window?.atGates !== 'strict' || isRefusal(plan) || windowOpen(window, world.nowMs)) return undefined;
+  if (!plan.some((action) => action.id.startsWith('cluster.yml '))) return undefined;
+  return refuse('NC1225', 'The approval came outside of the window, and window.atGates is strict.', [
+    `${window.days.join(', ')} ${window.from} to ${window.to} ${window.timeZone}`,
+  ]);
+}
+
+function planOf<W extends RemoveRoleWorld>(
   config: Config,
   input: RemoveRoleInput,
   acts: RemoveRoleActs,

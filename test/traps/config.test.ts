@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readIntent } from '../../cycle/observe.ts';
 import { SMALL } from '../../lab/example.ts';
+import { eventually } from '../lab/world/cluster.ts';
 import type { Outcome } from '../lab/world/rke/cluster.ts';
 import { trapCluster, type TrapCluster } from './cluster.ts';
 import { prove, type TrapName } from './table.ts';
@@ -9,11 +10,17 @@ import { prove, type TrapName } from './table.ts';
 describe('rke and what else stands in cluster.yml', function () {
   this.timeout(20_000);
   let cluster: TrapCluster;
-  beforeEach(async () => {
+  before(async () => {
     cluster = await trapCluster(SMALL, { workloads: true });
-    assert.deepEqual(await cluster.preflight(), []);
   });
-  afterEach(() => cluster.close());
+  after(() => cluster.close());
+  // Each begins with the file that the cluster was made from, applied.
+  beforeEach(async () => {
+    cluster.put('cluster.yml', cluster.example.clusterYml);
+    delete cluster.around.program;
+    assert.equal((await cluster.up()).code, 0);
+    await eventually(async () => (await cluster.preflight()).length === 0, 'a cluster at rest');
+  });
 
   const anew = (run: Outcome) =>
     run.stdout.some((line) => line.includes('Renaming container [kube-apiserver]'));
@@ -45,6 +52,18 @@ describe('rke and what else stands in cluster.yml', function () {
   );
   changed('otherChange', (text) => text.replace('10.43.0.0/16', '10.44.0.0/16'), anew);
   changed('sansLost', (text) => text.replace(/^.*cp-home\.home\.example.*\n/m, ''), anew);
+  prove('noNodes', async () => {
+    cluster.put('cluster.yml', '# nothing\n');
+    const ours = await readIntent(cluster.ctx, new AbortController().signal).then(
+      () => 'read',
+      (error: unknown) => String(error),
+    );
+    const before = cluster.text('cluster.rkestate');
+    const run = await cluster.up();
+    assert.notEqual(cluster.text('cluster.rkestate'), before);
+    return { naive: run, ours: [ours] };
+  });
+
   changed(
     'foreignNode',
     () => cluster.without(2),
@@ -62,17 +81,5 @@ describe('rke and what else stands in cluster.yml', function () {
     const run = await cluster.up();
     assert.equal(cluster.machine(1).kubelet?.version, 'v1.21.5');
     return { naive: run, ours };
-  });
-
-  prove('noNodes', async () => {
-    cluster.put('cluster.yml', '# nothing\n');
-    const ours = await readIntent(cluster.ctx, new AbortController().signal).then(
-      () => 'read',
-      (error: unknown) => String(error),
-    );
-    const before = cluster.text('cluster.rkestate');
-    const run = await cluster.up();
-    assert.notEqual(cluster.text('cluster.rkestate'), before);
-    return { naive: run, ours: [ours] };
   });
 });

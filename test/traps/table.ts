@@ -52,7 +52,7 @@ export const TRAPS = {
   // What rke does to nodes, roles and etcd (roles.test.ts)
   maskedMember: row('rke, 4', 'a member is called removed while etcd still has it', 'the removal fails, a survivor is healthy', 'success', 'etcd has the member etcd-home-n1', 'NC1236'),
   maskedRole: row('rke, 4', 'the etcd role is called dropped while etcd still has the member', 'the removal fails, a survivor is healthy', 'success', 'etcd still has the member etcd-home-n1'),
-  quorum: row('rke, 5', 'a member is taken although the others lose quorum by it', 'one of three killed, another removed', 'failure', 'NC1236', 'NC3102'),
+  quorum: row('rke, 4 and 5', 'etcd refuses a removal that would cost its quorum, and rke calls it done', 'one of three killed, another removed', 'success', 'NC1236', 'NC3102', 'etcd has the member etcd-home-n1'),
   etcdReplaced: row('ran 4, 82', 'every etcd host is another at once', 'etcd moved from all to another', 'failure', 'NC1235'),
   workerFirst: row('rke, 3', 'the worker role dropped first puts NoExecute on the node', 'worker taken, etcd and controlplane kept', 'success', 'NC1221'),
   uncordoned: row('rke, 2', 'every node of the file is uncordoned', 'node cordoned by a person', 'success', 'NC1231'),

@@ -39,6 +39,25 @@ describe('RkeRemoveRole', () => {
     assert.equal(code(plan('controlplane', full)), 'a plan');
   });
 
+  it('with strict gates begins a removal only in the window, and finishes what has begun', () => {
+    const closed = {
+      timeZone: 'UTC',
+      days: ['sun' as const],
+      from: '01:00',
+      to: '02:00',
+      atGates: 'strict' as const,
+    };
+    const strict = { ...config, window: closed };
+    const input = { ...PAIR, role: 'controlplane' as const };
+    assert.equal(code(planRemoveRole(strict, input, noActs(), full)), 'NC1225');
+    const approval = { ...config, window: { ...closed, atGates: 'approval' as const } };
+    assert.equal(code(planRemoveRole(approval, input, noActs(), full)), 'a plan');
+    const begunRemoval = withEntry(full, (text) =>
+      text.replace('role: [controlplane, etcd, worker]', 'role: [etcd, worker]'),
+    );
+    assert.equal(code(planRemoveRole(strict, input, noActs(), begunRemoval)), 'a plan');
+  });
+
   it('does not take the node while rke has not completed the role before it', () => {
     const edited = withEntry(full, (text) =>
       text.replace(
