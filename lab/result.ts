@@ -1,6 +1,7 @@
 /** What came of a session: the outcome in one word, the JSON for programs, the data of the report. */
 import { summarise } from '../cycle/record.ts';
 import type { ReportData } from '../report/data.ts';
+import { replacedBy } from './replaced.ts';
 import type { Session } from './session.ts';
 import type { FinalTable } from './view/events.ts';
 
@@ -15,7 +16,7 @@ export interface Verdict {
 
 export function judge(session: Session): Verdict {
   const last = session.runs.at(-1);
-  const replaced = replacements(session);
+  const replaced = session.runs.flatMap(replacedBy);
   const { failed } = session.traffic.requests;
   const [broken] = session.broken;
   if (broken !== undefined)
@@ -34,21 +35,6 @@ export function judge(session: Session): Verdict {
       replaced,
     };
   return { outcome: 'nothingDue', reason: last.outputs['plan_1.reason'] ?? 'nothing is due', replaced };
-}
-
-/** Pairs whose VM was set aside at the end, forward or back. */
-function replacements(session: Session): Verdict['replaced'] {
-  return session.runs.flatMap((run) =>
-    run.result.stages
-      .filter(
-        ({ name, result }) =>
-          name.startsWith('delete_') && (result === 'succeeded' || result === 'succeededWithIssues'),
-      )
-      .map(({ name }) => {
-        const plan = name.replace('delete', 'plan');
-        return { old: run.outputs[`${plan}.oldNode`] ?? '', new: run.outputs[`${plan}.newNode`] ?? '' };
-      }),
-  );
 }
 
 export function tasksOf(

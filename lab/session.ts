@@ -4,11 +4,14 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RunEvent } from '../cycle/record.ts';
 import { gate } from './gate.ts';
+import { earlyRemovals, remains, watchAliases } from './invariants.ts';
+import { LONG_TTL_SECONDS, sabotagedPipeline, sabotagedTasks } from './sabotage.ts';
+import { replacedBy } from './replaced.ts';
 import type { LabSettings } from './options.ts';
 import { queueRun, type QueuedRun } from './queue.ts';
 import type { RunnerEvent } from './runner/run.ts';
 import { DIST, startLab, type Lab } from './start.ts';
-import type { TrafficResult } from './traffic/statistics.ts';
+import type { TrafficResult, TrafficStats } from './traffic/statistics.ts';
 import { startTraffic } from './traffic-process.ts';
 import type { ViewEvent } from './view/events.ts';
 import { viewOf } from './view-of.ts';
@@ -44,6 +47,8 @@ export async function runSession(
     dir,
     seed: settings.seed,
     standIns: settings.standIns,
+    ...(settings.sabotage === 'dns-no-ttl-wait' ? { ttlSeconds: LONG_TTL_SECONDS } : {}),
+    pipelines: (files) => sabotagedPipeline(settings.sabotage, files),
     templates: settings.example,
   });
   try {
@@ -64,25 +69,35 @@ async function play(
   const vmSteady = world.hosts.running();
   if (settings.deadNode) await killOldest(lab);
   const startedMs = Date.now();
-  const traffic = startTraffic(lab, ({ total, failed, perSecond, p99Ms }) => {
+  const onStats = ({ total, failed, perSecond, p99Ms }: TrafficStats) => {
     show({ kind: 'traffic', total, failed, perSecond, p99Ms });
     show({ kind: 'vms', running: world.hosts.running(), steady: vmSteady });
-  });
+  };
+  const traffic = startTraffic(lab, onStats, !settings.deadNode);
+  const aliases = watchAliases(lab);
   const stages: Session['stages'] = [];
   const runs: QueuedRun[] = [];
   try {
     await pause(MARGIN_MS);
-    const queue = (kill: boolean) => queueOnce(settings, lab, kill, stages, show, signal);
+    const tasksDir = settings.sabotage && (await sabotagedTasks(settings.sabotage, lab.dir));
+    const queue = (kill: boolean) => queueOnce(settings, lab, kill, stages, show, signal, tasksDir);
     runs.push(await queue(true));
     if (settings.kill !== undefined) runs.push(await queue(false));
     await pause(MARGIN_MS);
   } catch (error) {
-    await traffic.stop().catch(() => undefined);
+    await Promise.allSettled([traffic.stop(), aliases.stop()]);
     throw error;
   }
   const result = await traffic.stop();
   const vmPeak = world.hosts.peak();
-  const broken: string[] = [];
+  const events = runs.flatMap((run) => run.events);
+  const replaced = runs.flatMap(replacedBy).map((pair) => pair.old);
+  const ttlSeconds = settings.sabotage === 'dns-no-ttl-wait' ? LONG_TTL_SECONDS : EXAMPLE_TTL_SECONDS;
+  const broken = [
+    ...(await aliases.stop()),
+    ...(settings.deadNode ? [] : earlyRemovals(events, ttlSeconds)),
+    ...(await remains(lab, replaced)),
+  ];
   if (vmPeak > vmSteady + 1)
     broken.push(`running VMs never above steady + 1: ${vmPeak} ran, ${vmSteady} are steady`);
   return {
@@ -94,9 +109,9 @@ async function play(
     traffic: result,
     vmPeak,
     vmSteady,
-    components: lab.components.map((one) => ({ ...one, calls: one.calls() })),
+    components: await Promise.all(lab.components.map(async (one) => ({ ...one, calls: await one.calls() }))),
     bundles: bundleHashes(),
-    events: runs.flatMap((run) => run.events),
+    events,
     broken,
   };
 }
@@ -108,6 +123,7 @@ async function queueOnce(
   stages: Session['stages'],
   show: (event: ViewEvent) => void,
   signal: AbortSignal,
+  tasksDir: string | undefined,
 ): Promise<QueuedRun> {
   const victim = kill ? settings.kill : undefined;
   let pid: number | undefined;
@@ -140,9 +156,12 @@ async function queueOnce(
     },
     signal,
     minuteMs: MINUTE_MS,
+    tasksDir,
   });
 }
 
+/** TTL of the example's zone. */
+const EXAMPLE_TTL_SECONDS = 2;
 const KILL_AFTER_MS = 150;
 
 function killQuietly(pid: number): void {

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { get } from 'node:https';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -34,6 +35,10 @@ export interface LabOptions {
   seed: number;
   shape?: ExampleShape | undefined;
   templates?: string | undefined;
+  /** TTL of every record, instead of the example's. */
+  ttlSeconds?: number | undefined;
+  /** The pipeline's files, before they are committed. */
+  pipelines?: ((files: Record<string, string>) => Record<string, string>) | undefined;
   /** Stand-ins even where the real component is installed. */
   standIns?: boolean | undefined;
 }
@@ -42,7 +47,7 @@ export interface Component {
   name: string;
   real: boolean;
   version: string;
-  calls(): number;
+  calls(): number | Promise<number>;
 }
 
 export interface Lab {
@@ -66,7 +71,7 @@ export interface Lab {
 const RKE_PACE = 0.5;
 
 const run = promisify(execFile);
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
+export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 export const DIST = join(ROOT, 'dist');
 /** nginx keeps workers that were told to go for so long; streams live until then. */
 export const WORKER_SHUTDOWN_SECONDS = 20;
@@ -154,7 +159,7 @@ async function assemble(
   const dns = await startDns({
     dir: join(dir, 'dns'),
     zone: example.zone,
-    records: example.dnsRecords,
+    records: example.dnsRecords.map((record) => ({ ...record, ttl: options.ttlSeconds ?? record.ttl })),
     address: '127.0.0.1',
     port: 0,
     secondary: { address: '127.0.0.1', port: 0 },
@@ -189,7 +194,7 @@ async function assemble(
     dnsKeyName: dns.key.name,
     rkeBinary,
     stateDir,
-    extraFiles: pipelineFiles(),
+    extraFiles: options.pipelines?.(pipelineFiles()) ?? pipelineFiles(),
   });
   ends.push(
     runArgo(world, {
@@ -234,7 +239,12 @@ async function assemble(
         version: world.kube.version,
         calls: () => world.calls.get('kubernetes') ?? 0,
       },
-      { name: 'etcd', real: etcd.kind === 'real', version: etcd.version, calls: () => etcdCalls },
+      {
+        name: 'etcd',
+        real: etcd.kind === 'real',
+        version: etcd.version,
+        calls: () => (etcd.kind === 'real' ? etcdServed(world, example) : etcdCalls),
+      },
       { name: 'rke', real: false, version: 'v1.2.23', calls: () => world.calls.get('rke') ?? 0 },
       {
         name: 'PowerShell engine',
@@ -258,6 +268,34 @@ async function assemble(
       { name: 'DNS', real: dns.kind === 'real', version: dns.version, calls: () => dns.calls() },
     ],
   };
+}
+
+/** What the members themselves counted, less those that have left. */
+async function etcdServed(world: LabWorld, example: ExampleInput): Promise<number> {
+  const counts = await Promise.all(
+    [...world.machines.values()]
+      .filter((machine) => machine.up && machine.containers.has('etcd'))
+      .map(({ address }) => {
+        const { caPem: ca, certPem: cert, keyPem: key } = etcdMaterial(world, address);
+        return new Promise<number>((resolve) => {
+          const url = `https://${address}:${String(example.ports.etcdClient)}/metrics`;
+          get(url, { ca, cert, key, agent: false }, (response) => {
+            let text = '';
+            response.on('data', (part: Buffer) => (text += part.toString('utf8')));
+            response.on('end', () => resolve(handled(text)));
+          }).on('error', () => resolve(0));
+        });
+      }),
+  );
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+/** Sum of `grpc_server_handled_total` of one member. */
+function handled(metrics: string): number {
+  return [...metrics.matchAll(/^grpc_server_handled_total\{[^}]*\} (\d+)/gm)].reduce(
+    (sum, match) => sum + Number(match[1]),
+    0,
+  );
 }
 
 function sha256(data: string): string {

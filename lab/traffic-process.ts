@@ -11,9 +11,14 @@ export interface TrafficProcess {
   stop(): Promise<TrafficResult>;
 }
 
-export function startTraffic(lab: Lab, onStats: (stats: TrafficStats) => void): TrafficProcess {
+/** `withAlias`: the class of the single CNAME, which a dead node cannot serve. */
+export function startTraffic(
+  lab: Lab,
+  onStats: (stats: TrafficStats) => void,
+  withAlias = true,
+): TrafficProcess {
   const config = join(lab.dir, 'traffic.json');
-  writeFileSync(config, JSON.stringify(settingsFor(lab)), { mode: 0o600 });
+  writeFileSync(config, JSON.stringify(settingsFor(lab, withAlias)), { mode: 0o600 });
   const child = spawn(process.execPath, [join(DIST, 'lab', 'traffic.cjs'), config], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
@@ -38,7 +43,7 @@ export function startTraffic(lab: Lab, onStats: (stats: TrafficStats) => void): 
   };
 }
 
-function settingsFor(lab: Lab): TrafficSettings {
+function settingsFor(lab: Lab, withAlias: boolean): TrafficSettings {
   const { example, initial, dns } = lab;
   const { ports, proxyAddress, zone, cluster } = example;
   return {
@@ -56,6 +61,8 @@ function settingsFor(lab: Lab): TrafficSettings {
       cert: initial.admin.certPem,
       key: initial.admin.keyPem,
     },
-    alias: { dnsServers: dns.servers, alias: `dash.${zone}`, port: ports.ingressHttp },
+    ...(withAlias
+      ? { alias: { dnsServers: dns.servers, alias: `dash.${zone}`, port: ports.ingressHttp } }
+      : {}),
   };
 }

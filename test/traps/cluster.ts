@@ -1,6 +1,6 @@
 /** A cluster of the lab with what a trap needs: the world on its sockets, and our own eyes on them. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -74,6 +74,8 @@ export interface TrapCluster extends TestCluster {
   planLeave(role: 'controlplane' | 'etcd' | 'node', world: Seen, leaving?: string): string[];
   /** What our `rke up` ends with, on the executable. */
   ours(change: RkeChange, pair?: Pair): Promise<string[]>;
+  /** How many processes of this cluster's rke there are. */
+  processes(): number;
   /** The executable, as a script calls it. */
   spawn(argv: readonly string[], more?: { killAt?: string; sshAuthSock?: string }): Promise<Process>;
   cordon(node: string): void;
@@ -270,6 +272,10 @@ export async function trapCluster(shape: ExampleShape, options: TrapOptions = {}
       save();
       return spawned(binary, argv, workDir, more);
     },
+    processes: () =>
+      execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })
+        .split('\n')
+        .filter((args) => args.includes(control.url)).length,
     cordon: (node) =>
       void world.kube.store.change('nodes', node, undefined, (draft) => {
         draft.spec.unschedulable = true;
@@ -371,7 +377,7 @@ function spawned(
 }
 
 /** An observation listens to it once for each request that it makes at the same time. */
-function openSignal(): AbortSignal {
+export function openSignal(): AbortSignal {
   const { signal } = new AbortController();
   setMaxListeners(0, signal);
   return signal;

@@ -1,6 +1,6 @@
 /** rke's state file: what it takes for none, for its own, and how it leaves it. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { recoverState } from '../../cycle/acts/rke.ts';
 import { rkeUp } from '../../cycle/cluster/rke/driver.ts';
@@ -8,7 +8,7 @@ import { compareStates, mustReadState, readClusterCopy, readState } from '../../
 import { readIntent } from '../../cycle/observe.ts';
 import { SMALL } from '../../lab/example.ts';
 import { CWD } from '../lab/world/rke/cluster.ts';
-import { EXISTING, judged, trapCluster, type TrapCluster } from './cluster.ts';
+import { EXISTING, judged, openSignal, trapCluster, type TrapCluster } from './cluster.ts';
 import { prove, type TrapName } from './table.ts';
 
 const WAIT = { deadlineMs: 5_000 };
@@ -48,9 +48,9 @@ describe('rke and its state file', function () {
   prove('noState', async () => {
     await make(SMALL, { program: true });
     const good = cluster.text('cluster.rkestate');
-    const seen = await readIntent(cluster.ctx, new AbortController().signal);
+    const seen = await readIntent(cluster.ctx, openSignal());
     assert.equal(seen.text, cluster.example.clusterYml);
-    await recoverState(cluster.ctx, new AbortController().signal);
+    await recoverState(cluster.ctx, openSignal());
     const recovered = readFileSync(join(cluster.workDir, 'cluster.rkestate'), 'utf8');
     assert.deepEqual(compareStates(mustReadState(recovered, 'recovered'), mustReadState(good, 'good')), []);
     const before = ca();
@@ -63,9 +63,11 @@ describe('rke and its state file', function () {
 
   prove('foreignState', async () => {
     const other = await trapCluster(SMALL);
-    const foreign = other.text('cluster.rkestate');
+    const theirs = other.text('cluster.rkestate');
     await other.close();
     await make(SMALL);
+    // Same names, same addresses, as of a cluster that stood here before; only the CA is another.
+    const foreign = theirs.replaceAll(other.example.base, cluster.example.base);
     const before = ca();
     await cluster.look();
     const copy = await readClusterCopy(await cluster.ctx.cluster.kube(), WAIT);
@@ -92,11 +94,10 @@ describe('rke and its state file', function () {
     });
     assert.equal(statSync(state).mode & 0o777, 0o644, 'as rke leaves it');
     const mode = (path: string) => (statSync(path).mode & 0o777).toString(8).padStart(4, '0');
-    // The folder is the task's: it is made 0700 before anything lies in it, and so is its like here.
-    const made = join(cluster.workDir, 'made');
-    await cluster.ctx.ports.files.makeDir(made, 0o700);
-    mkdirSync(join(made, 'x'));
+    // Ours is never made any other way: what is recovered is 0600, and rke keeps that.
+    rmSync(state);
+    await recoverState(cluster.ctx, openSignal());
     const run = { code: result.exitCode, stdout: result.lines, stderr: [] };
-    return { naive: run, ours: [`folder ${mode(made)}`, `backup ${mode(result.backup ?? '')}`] };
+    return { naive: run, ours: [`recovered ${mode(state)}`, `backup ${mode(result.backup ?? '')}`] };
   });
 });

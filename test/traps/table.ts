@@ -7,7 +7,8 @@
  * - `nginx -t` and a reload that end 0 and change nothing: test/cycle/edge/nginx/proxy-cases.ts
  * - an A record beside a CNAME, which nsupdate takes with 0: test/cycle/edge/dns/zone-cases.ts
  * - every warning that leaves the exit code at 0 (add-ons, reconcile, a member that older versions could not
- *   remove), lines split or mixed, a live cluster taken for a new one, and the logs of the real program: test/cycle/cluster/rke/log.test.ts
+ *   remove), lines split or mixed, a live cluster taken for a new one, the logs of the real program:
+ *   test/cycle/cluster/rke/log.test.ts
  * A snapshot that rke calls saved when one host of many has it: Node Cycle asks rke for none and checks its own
  * (test/cycle/cluster/etcd).
  */
@@ -81,8 +82,8 @@ export const TRAPS = {
   truncatedState: row('ran 6, 72', 'a truncated state file puts a new CA on the live cluster', 'half of the file', 'failure', 'NC3210', 'truncated'),
   emptyObject: row('ran 6, 73b', 'a state file of {} ends the run', '{}', 'failure', 'NC3210', 'emptyObject'),
   noState: row('rke, State', 'a missing state file puts a new CA on the live cluster', 'no state, no kubeconfig', 'failure', 'recovered', 'judgeRun: failed'),
-  foreignState: row('rke, State', 'the state of another cluster is taken', 'state of another cluster', 'failure', 'NC3211', 'NC'),
-  openState: row('ran 6', 'a state file that others may read stays so', 'mode 0644', 'success', 'folder 0700', 'backup 0600'),
+  foreignState: row('rke, State', 'the state of another cluster is taken', 'state of another cluster', 'failure', 'NC3211', 'self-signed certificate in certificate chain'),
+  openState: row('ran 6', 'a state file that others may read stays so', 'mode 0644', 'success', 'recovered 0600', 'backup 0600'),
 
   // The program as a process (process.test.ts)
   twoAtOnce: row('ran 8, 71', 'two runs at once: one succeeds, the other breaks off', 'two rke up in one folder', 'success', 'NC3220', 'judgeRun: failed, concurrentRun'),

@@ -1,12 +1,10 @@
 /** A lab for tests: several runs of the pipeline in one world, with traffic, and what must be gone at the end. */
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ingressAddresses } from '../../../cycle/edge/gitops/values.ts';
-import { upstreamServers } from '../../../cycle/edge/nginx/upstreams.ts';
-import { dns as ask } from '../../../ports/dns.ts';
 import type { ExampleShape } from '../../../lab/example.ts';
+import { recordsOf, showFile, VALUES } from '../../../lab/left-overs.ts';
 import { queueRun, type QueuedRun } from '../../../lab/queue.ts';
 import type { ApprovalRequest } from '../../../lab/runner/run.ts';
 import { startLab, type Lab } from '../../../lab/start.ts';
@@ -101,9 +99,12 @@ export async function asItIs(lab: Lab): Promise<Record<string, unknown>> {
     }
   }
   return {
-    clusterYml: show(example.repositories.user, 'cluster.yml'),
+    clusterYml: showFile(example.repositories.user, 'cluster.yml'),
     // A comment behind an address leaves with its line; the addresses and their order come back.
-    ingress: ingressAddresses(show(example.repositories.gitops, VALUES), 'controller.service.externalIPs'),
+    ingress: ingressAddresses(
+      showFile(example.repositories.gitops, VALUES),
+      'controller.service.externalIPs',
+    ),
     nginx: Object.fromEntries(proxy.nginx.files.map((file) => [file, readFileSync(file, 'utf8')])),
     records: [...new Set(records)].sort(),
     nodes: world.kube.store.list('nodes').map(({ metadata, spec }) => ({
@@ -116,47 +117,7 @@ export async function asItIs(lab: Lab): Promise<Record<string, unknown>> {
   };
 }
 
-const VALUES = 'apps/ingress-nginx/values.yaml';
-
-function show(repository: string, path: string): string {
-  return execFileSync('git', ['-C', repository, 'show', `refs/heads/main:${path}`], { encoding: 'utf8' });
-}
-
-async function recordsOf(server: string, name: string, type: 'A' | 'CNAME') {
-  const answer = await ask({ server, name, type, deadlineMs: 2_000 });
-  return answer.answers.filter((record) => record.type === type);
-}
-
-/** Where a name or its address still stands after its cycle; empty when nothing knows it. */
-export async function leftOvers(lab: Lab, name: string, address: string): Promise<string[]> {
-  const { world, example, proxy, dns, initial } = lab;
-  const left: string[] = [];
-  if (world.kube.store.get('nodes', name) !== undefined) left.push(`Kubernetes has the Node ${name}`);
-  const members = await initial.rke.etcd.members();
-  if (members.some((member) => member.address === address)) left.push(`etcd has a member at ${address}`);
-  if (show(example.repositories.user, 'cluster.yml').includes(address))
-    left.push(`cluster.yml names ${address}`);
-  if (show(example.repositories.gitops, VALUES).includes(address))
-    left.push(`the ingress values name ${address}`);
-  const files = Object.fromEntries(proxy.nginx.files.map((file) => [file, readFileSync(file, 'utf8')]));
-  if (upstreamServers(files).some((server) => server.address === address))
-    left.push(`nginx names ${address}`);
-  for (const server of dns.servers) {
-    for (const alias of [`cp-${example.cluster}`, `tfx-${example.cluster}`, 'dash', name]) {
-      for (const record of await recordsOf(
-        server,
-        `${alias}.${example.zone}`,
-        alias === 'dash' ? 'CNAME' : 'A',
-      )) {
-        if (record.data === address || record.data.startsWith(`${name}.`))
-          left.push(`${server}: ${alias} is ${record.data}`);
-      }
-    }
-  }
-  const running = world.hosts.vms().filter((vm) => vm.name === name && vm.state === 'running');
-  if (running.length > 0) left.push(`the VM ${name} runs`);
-  return left;
-}
+export { leftOvers } from '../../../lab/left-overs.ts';
 
 /** Stages that did not succeed or were not skipped by their condition, as `name: result (cause)`. */
 export function stagesOf(run: QueuedRun): Record<string, string> {
