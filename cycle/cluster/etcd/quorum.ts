@@ -62,6 +62,9 @@ export function judgeRemoval(
   } else if (!after.hasQuorum) {
     found.push(finding('NC3102', `Without ${label(leaving)} ${describe(after)}.`, list(observation)));
   }
+  // The last tolerance is gone then: one member more to lose is all of them.
+  if (now.voters === 2 && now.hasQuorum && !leaving.isLearner)
+    found.push(...smallCluster(observation, options));
   // Removing is itself a change that the present voters must agree on.
   if (!now.hasQuorum) found.push(finding('NC3102', `Now ${describe(now)}.`, list(observation)));
   return unique(found);
@@ -190,7 +193,7 @@ function smallCluster(observation: EtcdObservation, options: RemovalOptions): Fi
   if (options.allowSingleMember === true && options.snapshotTaken === true) return [];
   const lacking =
     options.allowSingleMember === true ? 'a checked, copied snapshot' : 'allowSingleMember and a snapshot';
-  return [finding('NC3105', `etcd has one voter: 1 → 2 → 1 needs ${lacking}.`, list(observation))];
+  return [finding('NC3105', `etcd with one voter (1 → 2 → 1) needs ${lacking}.`, list(observation))];
 }
 
 function projection(members: readonly EtcdMember[]): Projection {

@@ -6,9 +6,11 @@ import { isDeepStrictEqual } from 'node:util';
 import { isMap, isScalar, isSeq, visit } from 'yaml';
 import type { Document, Node as YamlNode, YAMLMap, YAMLSeq } from 'yaml';
 import { CodedError } from '../../../ports/errors.ts';
-import { findNode, parseClusterYml, readYml, recordOf, RKE_ROLES } from './cluster-yml.ts';
-import type { ParsedYml, RkeNode, RkeRole, RkeTaint } from './cluster-yml.ts';
+import { findNode, parseClusterYml, RKE_ROLES } from './cluster-yml.ts';
+import type { RkeNode, RkeRole, RkeTaint } from './cluster-yml.ts';
 import { entryLike } from './cluster-yml-entry.ts';
+import { readYml } from './cluster-yml-read.ts';
+import type { ParsedYml } from './cluster-yml-read.ts';
 import { contentEnd, eolOf, lineEnd, lineStart, rangeOf } from './cluster-yml-source.ts';
 
 export { diffLines } from './cluster-yml-source.ts';
@@ -33,7 +35,7 @@ type Entry = Record<string, unknown>;
 
 /** Appends an entry after the last one, in the style of the node that it is like. Unchanged when it is there already. */
 export function addNode(text: string, like: string, node: NewNode): Edit {
-  return edit(text, ({ seq, doc }, nodes) => {
+  return edit(text, (yml, nodes) => {
     const source = findNode({ nodes }, like);
     if (source === undefined)
       return failed('notFound', `Expected one entry for ${like}; there is none, or more than one.`);
@@ -49,7 +51,7 @@ export function addNode(text: string, like: string, node: NewNode): Edit {
       }
     }
     const index = nodes.indexOf(source);
-    const { after, expected } = entryLike(text, doc, seq, index, node);
+    const { after, expected } = entryLike(text, yml, index, node);
     return { text: after, expected: (before) => [...before, expected] };
   });
 }
@@ -146,10 +148,10 @@ function edit(text: string, make: (yml: ParsedYml, nodes: RkeNode[]) => Made): E
 
 /** The edited text must read as wanted, and everything besides `nodes` as before. */
 function proven(before: string, after: string, expected: (nodes: Entry[]) => Entry[]): Edit {
-  const was = recordOf(readYml(before).doc.toJS());
-  let is: Entry;
+  const was = readYml(before).plain;
+  let is: Readonly<Entry>;
   try {
-    is = recordOf(readYml(after).doc.toJS());
+    is = readYml(after).plain;
   } catch (error) {
     return failed('unsafe', `The edit would not read as YAML: ${(error as Error).message}`);
   }

@@ -2,18 +2,18 @@
 import { isAlias, isCollection, isMap, isScalar, isSeq, stringify, visit } from 'yaml';
 import type { Document, Pair, YAMLMap, YAMLSeq } from 'yaml';
 import type { NewNode } from './cluster-yml-edit.ts';
+import type { ParsedYml } from './cluster-yml-read.ts';
 import { contentEnd, eolOf, lineEnd, lineStart, rangeOf } from './cluster-yml-source.ts';
 
 /** The text with the entry behind the last one, and the entry as it must read. */
 export function entryLike(
   text: string,
-  doc: Document.Parsed,
-  seq: YAMLSeq,
+  { doc, seq, plain }: ParsedYml,
   index: number,
   node: NewNode,
 ): { after: string; expected: Record<string, unknown> } {
   const like = seq.items[index];
-  const pattern = (doc.toJS() as { nodes: Record<string, unknown>[] }).nodes[index] ?? {};
+  const pattern = (plain as { nodes?: Record<string, unknown>[] }).nodes?.[index] ?? {};
   const expected = wantedEntry(pattern, node);
   const last = seq.items.at(-1);
   const eol = eolOf(text);

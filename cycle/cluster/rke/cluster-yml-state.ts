@@ -1,5 +1,5 @@
 /** What `rke up` would do: cluster.yml against the state of the last run that completed. */
-import { readYml, recordOf } from './cluster-yml.ts';
+import { readYml } from './cluster-yml-read.ts';
 import type { ClusterYml, RkeRole } from './cluster-yml.ts';
 import type { RkeState } from './state.ts';
 
@@ -24,7 +24,7 @@ export interface NodeChanges {
  * only currentState has counts where no default of rke's would put it (arguments, SANs, add-ons …).
  */
 export function differsFromState(text: string, state: RkeState): Difference[] {
-  const file = { ...recordOf(readYml(text).doc.toJS()) };
+  const file = { ...readYml(text).plain };
   delete file['nodes'];
   const found: Difference[] = [];
   compare(file, state.current.config, [], found);

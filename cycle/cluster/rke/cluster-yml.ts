@@ -1,14 +1,15 @@
 /** RKE's cluster.yml as a person wrote it: its nodes, and what rke would refuse or silently get wrong. */
-import { isAlias, isMap, isSeq, LineCounter, parseDocument } from 'yaml';
-import type { Document, YAMLMap, YAMLSeq } from 'yaml';
-import { CodedError } from '../../../ports/errors.ts';
 import { finding } from '../finding.ts';
 import type { Finding } from '../finding.ts';
+import { duplicateKeys, readYml, recordOf } from './cluster-yml-read.ts';
+import type { ParsedYml } from './cluster-yml-read.ts';
 
 export { addNode, diffLines, dropRole, removeNode, restoreRole } from './cluster-yml-edit.ts';
 export type { Edit, NewNode } from './cluster-yml-edit.ts';
 export { differsFromState, nodeChanges } from './cluster-yml-state.ts';
 export type { Difference, NodeChanges } from './cluster-yml-state.ts';
+export { readYml, recordOf } from './cluster-yml-read.ts';
+export type { ParsedYml } from './cluster-yml-read.ts';
 
 export type RkeRole = 'controlplane' | 'etcd' | 'worker';
 export const RKE_ROLES: readonly RkeRole[] = ['controlplane', 'etcd', 'worker'];
@@ -48,16 +49,18 @@ export interface ClusterYml {
   problems: Finding[];
 }
 
-export interface ParsedYml {
-  doc: Document.Parsed;
-  seq: YAMLSeq;
-  lines: LineCounter;
+const understood = new WeakMap<ParsedYml, ClusterYml>();
+
+/** The result is shared with everybody who reads the same text. @throws CodedError NC3201 as `readYml` does. */
+export function parseClusterYml(text: string): ClusterYml {
+  const parsed = readYml(text);
+  const known = understood.get(parsed) ?? understand(parsed);
+  understood.set(parsed, known);
+  return known;
 }
 
-/** @throws CodedError NC3201 when the text is not YAML or has no list of nodes. */
-export function parseClusterYml(text: string): ClusterYml {
-  const { doc, seq, lines } = readYml(text);
-  const plain = recordOf(doc.toJS());
+function understand(parsed: ParsedYml): ClusterYml {
+  const { seq, lines, plain } = parsed;
   const raw = Array.isArray(plain['nodes']) ? plain['nodes'].map(recordOf) : [];
   const nodes = raw.map((node, index) => {
     const at = (seq.items[index] as { range?: [number, number, number] | null } | undefined)?.range?.[0] ?? 0;
@@ -70,7 +73,7 @@ export function parseClusterYml(text: string): ClusterYml {
     clusterName: textOf(plain['cluster_name']),
     sans: Array.isArray(sans) ? sans.map(String) : [],
     drainOnUpgrade: recordOf(plain['upgrade_strategy'])['drain'] === true,
-    problems: [...duplicateKeys(text), ...problemsOf(raw, nodes)],
+    problems: [...duplicateKeys(parsed), ...problemsOf(raw, nodes)],
   };
 }
 
@@ -82,37 +85,6 @@ export function findNode(yml: Pick<ClusterYml, 'nodes'>, node: string): RkeNode 
     if (found.length > 0) return found.length === 1 ? found[0] : undefined;
   }
   return undefined;
-}
-
-/** rke takes duplicate keys, the last wins: they are read, and listed among the problems. */
-export function readYml(text: string): ParsedYml {
-  const lines = new LineCounter();
-  const doc = parseDocument(text, {
-    lineCounter: lines,
-    uniqueKeys: false,
-    merge: true,
-    keepSourceTokens: true,
-  });
-  const error = doc.errors[0];
-  if (error !== undefined) throw new CodedError('NC3201', error.message.split('\n')[0] ?? error.message);
-  const seq = isMap(doc.contents) ? nodesOf(doc.contents) : undefined;
-  if (seq === undefined)
-    throw new CodedError('NC3201', 'Expected a list under the key `nodes`; there is none.');
-  return { doc, seq, lines };
-}
-
-function nodesOf(map: YAMLMap): YAMLSeq | undefined {
-  const value: unknown = map.get('nodes', true);
-  return isSeq(value) && !isAlias(value) ? value : undefined;
-}
-
-function duplicateKeys(text: string): Finding[] {
-  const strict = parseDocument(text, { merge: true });
-  return strict.errors
-    .filter((error) => error.code === 'DUPLICATE_KEY')
-    .map((error) =>
-      finding('NC3202', `A key is there twice; rke takes the last: ${error.message.split('\n')[0] ?? ''}`),
-    );
 }
 
 function nodeOf(node: Record<string, unknown>, line: number): RkeNode {
@@ -184,12 +156,6 @@ function rolesOf(roles: readonly string[], where: string, problem: (message: str
     if (roles.filter((one) => one === role).length > 1)
       problem(`The role ${role} is there twice for ${where}.`);
   }
-}
-
-export function recordOf(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : {};
 }
 
 export function textOf(value: unknown): string | undefined {

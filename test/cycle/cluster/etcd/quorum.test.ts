@@ -45,7 +45,14 @@ describe('the quorum of etcd', () => {
 
   const removals: [string, EtcdObservation, string, Parameters<typeof judgeRemoval>[2], string[]][] = [
     ['one of three healthy', cluster(3), 'etcd-n3', {}, []],
-    ['one of two healthy', cluster(2), 'etcd-n2', {}, []],
+    ['one of two healthy', cluster(2), 'etcd-n2', {}, ['NC3105']],
+    [
+      'one of two healthy, with a snapshot and the permission',
+      cluster(2),
+      'etcd-n2',
+      { allowSingleMember: true, snapshotTaken: true },
+      [],
+    ],
     ['the only one', cluster(1), 'etcd-n1', {}, ['NC3102']],
     [
       'one of three with another down',
