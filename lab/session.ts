@@ -33,7 +33,7 @@ export interface Session {
 }
 
 /** Traffic before the run begins and after it has ended. */
-const MARGIN_MS = 1_500;
+const MARGIN_MS = 1_000;
 /** A pipeline's minute: only waits between attempts and limits are counted in it. */
 const MINUTE_MS = 10_000;
 

@@ -68,7 +68,7 @@ export interface Lab {
 }
 
 /** The lab's rke is in more of a hurry than the modelled one; what it does and in which order is the same. */
-const RKE_PACE = 0.5;
+const RKE_PACE = 0.25;
 
 const run = promisify(execFile);
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
