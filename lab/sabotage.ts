@@ -26,7 +26,7 @@ export const SNIPPETS: Readonly<Record<Sabotage, readonly Snippet[]>> = {
     {
       file: 'cycle/acts/edges.ts',
       find: 'ctx.dns.swap(change, ',
-      put: 'ctx.dns.swap({ ...change, add: [], remove: change.expect }, ',
+      put: 'ctx.dns.swap(change.expect.length === 0 ? change : { ...change, add: [], remove: change.expect }, ',
     },
   ],
   'dns-no-ttl-wait': [
