@@ -2,7 +2,6 @@
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
-import { get } from 'node:https';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -15,6 +14,7 @@ import { serveBuilds, type BuildService } from './servers/builds.ts';
 import { serveControl, type RkeHandler } from './servers/control.ts';
 import { startDns, type RunningDns } from './servers/dns/dns.ts';
 import { writeEngine } from './servers/engine.ts';
+import { etcdServed } from './servers/etcd-served.ts';
 import { openEtcd } from './servers/etcd.ts';
 import { serveKube } from './servers/kube.ts';
 import { makeSshKey } from './servers/proxy/sshd.ts';
@@ -268,34 +268,6 @@ async function assemble(
       { name: 'DNS', real: dns.kind === 'real', version: dns.version, calls: () => dns.calls() },
     ],
   };
-}
-
-/** What the members themselves counted, less those that have left. */
-async function etcdServed(world: LabWorld, example: ExampleInput): Promise<number> {
-  const counts = await Promise.all(
-    [...world.machines.values()]
-      .filter((machine) => machine.up && machine.containers.has('etcd'))
-      .map(({ address }) => {
-        const { caPem: ca, certPem: cert, keyPem: key } = etcdMaterial(world, address);
-        return new Promise<number>((resolve) => {
-          const url = `https://${address}:${String(example.ports.etcdClient)}/metrics`;
-          get(url, { ca, cert, key, agent: false }, (response) => {
-            let text = '';
-            response.on('data', (part: Buffer) => (text += part.toString('utf8')));
-            response.on('end', () => resolve(handled(text)));
-          }).on('error', () => resolve(0));
-        });
-      }),
-  );
-  return counts.reduce((sum, count) => sum + count, 0);
-}
-
-/** Sum of `grpc_server_handled_total` of one member. */
-function handled(metrics: string): number {
-  return [...metrics.matchAll(/^grpc_server_handled_total\{[^}]*\} (\d+)/gm)].reduce(
-    (sum, match) => sum + Number(match[1]),
-    0,
-  );
 }
 
 function sha256(data: string): string {
