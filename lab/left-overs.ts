@@ -1,6 +1,7 @@
 /** Where a node still stands after its cycle: asked of every place that knew it. */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { upstreamServers } from '../cycle/edge/nginx/upstreams.ts';
 import { dns as ask } from '../ports/dns.ts';
 import type { DnsRecord } from '../ports/ports.ts';
@@ -44,6 +45,9 @@ export async function leftOvers(lab: Lab, name: string, address: string): Promis
       }
     }
   }
+  const state = join(lab.stateDir, 'cluster.rkestate');
+  if (existsSync(state) && readFileSync(state, 'utf8').includes(`"${address}"`))
+    left.push(`rke's state names ${address}`);
   const running = world.hosts.vms().filter((vm) => vm.name === name && vm.state === 'running');
   if (running.length > 0) left.push(`the VM ${name} runs`);
   return left;

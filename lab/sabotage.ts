@@ -36,7 +36,19 @@ export const SNIPPETS: Readonly<Record<Sabotage, readonly Snippet[]>> = {
       put: 'void ttlWait;',
     },
   ],
-  'old-out-first': [],
+  // The pipeline's order is changed too: see sabotagedPipeline. Without these the step itself refuses that order.
+  'old-out-first': [
+    {
+      file: 'cycle/steps/update-ingress.ts',
+      find: 'if (unready !== undefined) {',
+      put: 'if (unready !== undefined && process.argv.length === 0) {',
+    },
+    {
+      file: 'cycle/steps/update-ingress.ts',
+      find: 'if (!isOff(way.config, world, way.names.leaving) && !addresses.includes(staying))',
+      put: 'if (process.argv.length === 0)',
+    },
+  ],
 };
 
 /** Resolvers then still hold the old answer when the old node has gone. */
@@ -48,7 +60,6 @@ export async function sabotagedTasks(sabotage: Sabotage, dir: string): Promise<s
   mkdirSync(tasks, { recursive: true });
   cpSync(join(DIST, 'tasks'), tasks, { recursive: true });
   const snippets = SNIPPETS[sabotage];
-  if (snippets.length === 0) return tasks;
   const names = readdirSync(tasks, { withFileTypes: true }).flatMap((entry) =>
     entry.isDirectory() ? [entry.name] : [],
   );
@@ -68,12 +79,10 @@ export async function sabotagedTasks(sabotage: Sabotage, dir: string): Promise<s
           {
             name: 'sabotage',
             setup(plugin) {
-              for (const snippet of snippets) {
-                const path = join(ROOT, snippet.file);
-                plugin.onLoad({ filter: /\.ts$/ }, (args) =>
-                  args.path === path ? { contents: without(snippet), loader: 'ts' } : undefined,
-                );
-              }
+              plugin.onLoad({ filter: /\.ts$/ }, ({ path }) => {
+                const mine = snippets.filter(({ file }) => join(ROOT, file) === path);
+                return mine.length === 0 ? undefined : { contents: without(mine), loader: 'ts' };
+              });
             },
           },
         ],
@@ -83,10 +92,16 @@ export async function sabotagedTasks(sabotage: Sabotage, dir: string): Promise<s
   return tasks;
 }
 
-export function without({ file, find, put }: Snippet): string {
-  const text = readFileSync(join(ROOT, file), 'utf8');
-  if (!text.includes(find)) throw new Error(`${file} no longer has what this control takes out: ${find}`);
-  return text.replaceAll(find, put);
+/** The source of one file without what its snippets take out. */
+export function without(snippets: readonly Snippet[]): string {
+  const file = snippets[0]?.file ?? '';
+  return snippets.reduce(
+    (text, { find, put }) => {
+      if (!text.includes(find)) throw new Error(`${file} no longer has what this control takes out: ${find}`);
+      return text.replaceAll(find, put);
+    },
+    readFileSync(join(ROOT, file), 'utf8'),
+  );
 }
 
 /** The pipeline's files with the old address taken out before the new one is in. */

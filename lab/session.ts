@@ -4,17 +4,27 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RunEvent } from '../cycle/record.ts';
 import { gate } from './gate.ts';
-import { earlyRemovals, remains, watchAliases } from './invariants.ts';
-import { LONG_TTL_SECONDS, sabotagedPipeline, sabotagedTasks } from './sabotage.ts';
-import { replacedBy } from './replaced.ts';
+import {
+  atTheEnd,
+  addressOf,
+  broken,
+  earlyRemovals,
+  servedAfterLeaving,
+  surge,
+  unpinned,
+} from './invariants.ts';
+import { showFile } from './left-overs.ts';
 import type { LabSettings } from './options.ts';
 import { queueRun, type QueuedRun } from './queue.ts';
+import { replacedBy } from './replaced.ts';
 import type { RunnerEvent } from './runner/run.ts';
+import { LONG_TTL_SECONDS, sabotagedPipeline, sabotagedTasks } from './sabotage.ts';
 import { DIST, startLab, type Lab } from './start.ts';
 import type { TrafficResult, TrafficStats } from './traffic/statistics.ts';
 import { startTraffic } from './traffic-process.ts';
 import type { ViewEvent } from './view/events.ts';
 import { viewOf } from './view-of.ts';
+import { watchEdges, watchPods } from './watch.ts';
 
 export interface Session {
   settings: LabSettings;
@@ -74,7 +84,8 @@ async function play(
     show({ kind: 'vms', running: world.hosts.running(), steady: vmSteady });
   };
   const traffic = startTraffic(lab, onStats, !settings.deadNode);
-  const aliases = watchAliases(lab);
+  const edges = watchEdges(lab, !settings.deadNode);
+  const pods = watchPods(lab);
   const stages: Session['stages'] = [];
   const runs: QueuedRun[] = [];
   try {
@@ -85,21 +96,32 @@ async function play(
     if (settings.kill !== undefined) runs.push(await queue(false));
     await pause(MARGIN_MS);
   } catch (error) {
-    await Promise.allSettled([traffic.stop(), aliases.stop()]);
+    await Promise.allSettled([traffic.stop(), edges.stop()]);
     throw error;
   }
   const result = await traffic.stop();
   const vmPeak = world.hosts.peak();
   const events = runs.flatMap((run) => run.events);
-  const replaced = runs.flatMap(replacedBy).map((pair) => pair.old);
-  const ttlSeconds = settings.sabotage === 'dns-no-ttl-wait' ? LONG_TTL_SECONDS : EXAMPLE_TTL_SECONDS;
-  const broken = [
-    ...(await aliases.stop()),
-    ...(settings.deadNode ? [] : earlyRemovals(events, ttlSeconds)),
-    ...(await remains(lab, replaced)),
+  const replaced = runs.flatMap(replacedBy);
+  const ttlSeconds = ttlOf(lab, settings);
+  const cutOff = pods.stop();
+  const brokenNow = [
+    ...surge(vmPeak, vmSteady),
+    ...(await edges.stop()),
+    ...(lab.quorum.losses() === 0 ? [] : [broken('quorum', `lost ${lab.quorum.losses()} times`)]),
+    // What a machine without power does to its pods, its aliases and its requests is not the cycle's doing.
+    ...(settings.deadNode ? [] : [...cutOff, ...earlyRemovals(events, ttlSeconds)]),
+    ...replaced.flatMap(({ old }) =>
+      servedAfterLeaving(
+        events,
+        { name: old, address: addressOf(lab, old) ?? '' },
+        result.lastServedMs,
+        ttlSeconds,
+      ),
+    ),
+    ...(await atTheEnd(lab, replaced, vmSteady)),
+    ...unpinned(showFile(lab.example.repositories.user, 'known_hosts'), joined(lab), lab.example.ports.ssh),
   ];
-  if (vmPeak > vmSteady + 1)
-    broken.push(`running VMs never above steady + 1: ${vmPeak} ran, ${vmSteady} are steady`);
   return {
     settings,
     startedMs,
@@ -112,7 +134,7 @@ async function play(
     components: await Promise.all(lab.components.map(async (one) => ({ ...one, calls: await one.calls() }))),
     bundles: bundleHashes(),
     events,
-    broken,
+    broken: brokenNow,
   };
 }
 
@@ -160,8 +182,19 @@ async function queueOnce(
   });
 }
 
-/** TTL of the example's zone. */
-const EXAMPLE_TTL_SECONDS = 2;
+/** How long resolvers may hold what an alias said before the cycle. */
+function ttlOf(lab: Lab, settings: LabSettings): (alias: string) => number {
+  const instead = settings.sabotage === 'dns-no-ttl-wait' ? LONG_TTL_SECONDS : undefined;
+  return (alias) => instead ?? lab.example.dnsRecords.find(({ name }) => name === alias)?.ttl ?? 0;
+}
+
+/** The nodes of the cluster that run: a VM that has not joined yet may still wait for its host key. */
+function joined({ world }: Lab): { name: string; address: string; publicKey: string }[] {
+  return [...world.machines.values()]
+    .filter(({ up, name }) => up && world.kube.store.get('nodes', name) !== undefined)
+    .map(({ name, address, sshHostKey }) => ({ name, address, publicKey: sshHostKey.public }));
+}
+
 const KILL_AFTER_MS = 150;
 
 function killQuietly(pid: number): void {

@@ -8,13 +8,14 @@ import { promisify } from 'node:util';
 import { parse } from 'yaml';
 import { claimAddresses } from './address-space.ts';
 import { startBridge, templateText, type BridgeProcess } from './bridge-process.ts';
+import { componentsOf, type Component } from './components.ts';
 import { makeExample, type ExampleInput, type ExampleShape } from './example.ts';
+import { followQuorum, type Quorum } from './quorum.ts';
 import type { Endpoint } from './runner/run.ts';
 import { serveBuilds, type BuildService } from './servers/builds.ts';
 import { serveControl, type RkeHandler } from './servers/control.ts';
 import { startDns, type RunningDns } from './servers/dns/dns.ts';
 import { writeEngine } from './servers/engine.ts';
-import { etcdServed } from './servers/etcd-served.ts';
 import { openEtcd } from './servers/etcd.ts';
 import { serveKube } from './servers/kube.ts';
 import { makeSshKey } from './servers/proxy/sshd.ts';
@@ -43,18 +44,13 @@ export interface LabOptions {
   standIns?: boolean | undefined;
 }
 
-export interface Component {
-  name: string;
-  real: boolean;
-  version: string;
-  calls(): number | Promise<number>;
-}
-
 export interface Lab {
   dir: string;
   example: ExampleInput;
   world: LabWorld;
   initial: InitialWorld;
+  etcd: EtcdCluster;
+  quorum: Quorum;
   bridge: BridgeProcess;
   proxy: RunningProxy;
   dns: RunningDns;
@@ -208,7 +204,8 @@ async function assemble(
   await new Promise((resolve) =>
     setTimeout(resolve, world.timing.endpointLagMax + world.timing.ingressLagMax),
   );
-  followQuorum(world, etcd, ends);
+  const quorum = followQuorum(world, etcd);
+  ends.push(() => quorum.stop());
   // A person does this once, on the host: the bridge takes in the VMs that it did not make.
   await bridge.command(
     'adopt',
@@ -223,7 +220,7 @@ async function assemble(
   const builds = await serveBuilds(token);
   ends.push(() => builds.close());
   return {
-    ...{ dir, example, world, initial, bridge, proxy, dns, builds, stateDir, stop },
+    ...{ dir, example, world, initial, etcd, quorum, bridge, proxy, dns, builds, stateDir, stop },
     endpoints: endpointsOf({
       example,
       bridge,
@@ -232,41 +229,7 @@ async function assemble(
       token,
       service: builds.url,
     }),
-    components: [
-      {
-        name: 'Kubernetes API',
-        real: false,
-        version: world.kube.version,
-        calls: () => world.calls.get('kubernetes') ?? 0,
-      },
-      {
-        name: 'etcd',
-        real: etcd.kind === 'real',
-        version: etcd.version,
-        calls: () => (etcd.kind === 'real' ? etcdServed(world, example) : etcdCalls),
-      },
-      { name: 'rke', real: false, version: 'v1.2.23', calls: () => world.calls.get('rke') ?? 0 },
-      {
-        name: 'PowerShell engine',
-        real: false,
-        version: 'lab',
-        calls: () => world.calls.get('bridge-engine') ?? 0,
-      },
-      { name: 'node SSH', real: false, version: 'ssh2', calls: () => world.calls.get('ssh') ?? 0 },
-      {
-        name: 'nginx',
-        real: proxy.nginx.kind === 'real',
-        version: proxy.nginx.version,
-        calls: () => proxy.nginx.calls(),
-      },
-      {
-        name: 'sshd',
-        real: proxy.sshd.kind === 'real',
-        version: proxy.sshd.version,
-        calls: () => proxy.sshd.calls(),
-      },
-      { name: 'DNS', real: dns.kind === 'real', version: dns.version, calls: () => dns.calls() },
-    ],
+    components: componentsOf({ world, example, etcd, etcdCalls: () => etcdCalls, bridge, proxy, dns }),
   };
 }
 
@@ -288,28 +251,6 @@ function pipelineFiles(): Record<string, string> {
     }
   }
   return files;
-}
-
-const QUORUM_POLL_MS = 500;
-/** An apiserver's own check of etcd gives up after 2 s: an election is over by then. */
-const QUORUM_LOST_POLLS = 4;
-
-/** The apiservers take writes only while most members of etcd are healthy. */
-function followQuorum(world: LabWorld, etcd: EtcdCluster, ends: (() => unknown)[]): void {
-  let quorate = true;
-  let missed = 0;
-  world.kube.setStorage(() => quorate);
-  const look = async () => {
-    const members = await etcd.members().catch(() => []);
-    const healthy = members.filter((member) => member.healthy).length;
-    missed = healthy > members.filter((member) => !member.isLearner).length / 2 ? 0 : missed + 1;
-    const now = missed < QUORUM_LOST_POLLS;
-    if (now === quorate) return;
-    quorate = now;
-    world.emit({ kind: 'etcd.changed' });
-  };
-  const timer = setInterval(() => void look(), QUORUM_POLL_MS);
-  ends.push(() => clearInterval(timer));
 }
 
 /** What a GitOps tool sees: the newest commit, and the ingress addresses in it. */

@@ -1,6 +1,6 @@
 /** Starts the traffic as a process of its own, and follows what it says. */
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DIST, WORKER_SHUTDOWN_SECONDS, type Lab } from './start.ts';
@@ -33,8 +33,14 @@ export function startTraffic(
     new Promise<void>((resolve) => child.once('exit', () => resolve())),
     new Promise<void>((resolve) => lines.once('close', () => resolve())),
   ]);
+  const reloads = watchReloads(lab.proxy.nginx.errorLog, (atMs) => {
+    child.stdin.write(`${JSON.stringify({ kind: 'proxy.reload', atMs })}\n`);
+  });
+  // A traffic process that died is seen by its missing result.
+  child.stdin.on('error', () => reloads.stop());
   return {
     async stop() {
+      reloads.stop();
       child.kill('SIGTERM');
       await ended;
       if (result === undefined) throw new Error('The traffic ended without a result.');
@@ -52,6 +58,7 @@ function settingsFor(lab: Lab, withAlias: boolean): TrafficSettings {
       address: proxyAddress,
       port: ports.proxyStream,
       drainDeadlineMs: WORKER_SHUTDOWN_SECONDS * 1000,
+      reloads: 'told',
     },
     api: {
       dnsServers: dns.servers,
@@ -64,5 +71,31 @@ function settingsFor(lab: Lab, withAlias: boolean): TrafficSettings {
     ...(withAlias
       ? { alias: { dnsServers: dns.servers, alias: `dash.${zone}`, port: ports.ingressHttp } }
       : {}),
+  };
+}
+
+const LOG_POLL_MS = 50;
+/** What nginx and its stand-in write when a SIGHUP comes. */
+const RELOAD = 'reconfiguring';
+
+/** Follows nginx's error log: each reload, soon after it began. */
+function watchReloads(errorLog: string, onReload: (atMs: number) => void): { stop(): void } {
+  const file = openSync(errorLog, 'r');
+  const bytes = Buffer.alloc(64 * 1024);
+  let rest = '';
+  const timer = setInterval(() => {
+    const length = readSync(file, bytes, 0, bytes.length, null);
+    const lines = (rest + bytes.toString('utf8', 0, length)).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line.includes(RELOAD)) onReload(Date.now());
+  }, LOG_POLL_MS);
+  let stopped = false;
+  return {
+    stop() {
+      if (stopped) return;
+      stopped = true;
+      clearInterval(timer);
+      closeSync(file);
+    },
   };
 }

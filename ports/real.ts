@@ -1,12 +1,7 @@
 /** The real ports of a process: every adapter of this folder together. */
-import { clock } from './clock.ts';
-import { connect } from './connect.ts';
+import { basicPorts } from './basic.ts';
 import { dns } from './dns.ts';
-import { files } from './files.ts';
-import { openHttp } from './http.ts';
 import type { Ports } from './ports.ts';
-import { random } from './random.ts';
-import { run } from './run.ts';
 import { ssh } from './ssh.ts';
 
 export interface RealPorts extends Ports {
@@ -15,6 +10,6 @@ export interface RealPorts extends Ports {
 }
 
 export function realPorts(): RealPorts {
-  const opened = openHttp();
-  return { http: opened.http, run, ssh, dns, connect, files, clock, random, close: () => opened.close() };
+  const { ports, close } = basicPorts();
+  return { ...ports, ssh, dns, close };
 }

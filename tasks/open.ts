@@ -1,20 +1,21 @@
-/** Makes a task's context: the configuration and the service connections become clients over the real ports. */
+/**
+ * Makes a task's context: the configuration and the service connections become clients over the real ports. What
+ * only some tasks talk to comes with their links.
+ */
 import { bridgeClient } from '../agent-bridge/client/client.ts';
 import { recoverState } from '../cycle/acts/rke.ts';
 import type { Config } from '../cycle/config.ts';
 import { clusterLink, holderOf, type Context, type RunIdentity } from '../cycle/context.ts';
-import { rfc2136Zone, tsigKeyFile } from '../cycle/edge/dns/rfc2136.ts';
-import { windowsZone } from '../cycle/edge/dns/windows.ts';
-import type { DnsZone } from '../cycle/edge/dns/zone.ts';
-import { nginxProxy } from '../cycle/edge/nginx/proxy.ts';
 import type { Recorder } from '../cycle/record.ts';
+import { basicPorts } from '../ports/basic.ts';
 import { CodedError } from '../ports/errors.ts';
 import { gitRepo, type GitCredential } from '../ports/git.ts';
-import { realPorts } from '../ports/real.ts';
+import { PortError, type Ports } from '../ports/ports.ts';
 import { Secret } from '../ports/secret.ts';
 import type { Connection, PipelineAgent } from './agent.ts';
 import { runHasEnded } from './build-api.ts';
-import { bridgeDns } from './bridge-dns.ts';
+import { mustConnect, secretPart } from './connections.ts';
+import type { Link } from './links/link.ts';
 
 /** What children may see of the agent's environment. */
 const PASSED_ON = ['PATH', 'HOME', 'LANG', 'TMPDIR'];
@@ -25,8 +26,11 @@ export async function openContext(
   config: Config,
   signal: AbortSignal,
   record: Recorder,
+  links: readonly Link[],
 ): Promise<{ ctx: Context; close(): Promise<void> }> {
-  const ports = realPorts();
+  const basic = basicPorts();
+  const ports: Ports = { ...basic.ports, ssh: unlinked('ssh'), dns: unlinked('dns') };
+  for (const link of links) Object.assign(ports, link.ports);
   const env = Object.fromEntries(
     PASSED_ON.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
   );
@@ -35,8 +39,8 @@ export async function openContext(
   const run = identityOf(agent);
   const say = (line: string) => agent.line(line);
 
-  const nodesKey = part(agent, must(agent, 'nodes'), 'privateKey');
-  const bridge = bridgeOf(agent, must(agent, 'bridge'), ports);
+  const nodesKey = secretPart(agent, mustConnect(agent, 'nodes'), 'privateKey');
+  const bridge = bridgeOf(agent, mustConnect(agent, 'bridge'), ports);
   const rke = { binary: config.rke.binary, workDir: stateDir, configName: 'cluster.yml' };
   const git = (url: string, branch: string, name: string, credential: GitCredential) =>
     gitRepo({
@@ -72,48 +76,26 @@ export async function openContext(
     hasEnded: (holder, stop) => runHasEnded(agent, ports.http, holder, stop),
     cluster: clusterLink(ports, rke, () => recoverState(ctx, signal)),
   };
-  const proxyConnection = agent.connection('proxy');
-  if (proxyConnection !== undefined) {
-    const privateKey = part(agent, proxyConnection, 'privateKey').reveal();
-    ctx.proxies = config.proxies.map((proxy) =>
-      nginxProxy({
-        name: proxy.name,
-        target: {
-          host: proxy.host,
-          port: proxy.port,
-          user: proxy.user,
-          privateKey,
-          hostKeys: [proxy.hostKey],
-        },
-        ssh: ports.ssh,
-        random: ports.random,
-      }),
-    );
-  }
-  const zone = await zoneOf(agent, ctx);
-  ctx.dns = zone?.zone;
-  return {
-    ctx,
-    close: async () => {
-      await zone?.close();
-      ports.close();
-    },
+  const closes: (() => Promise<void>)[] = [];
+  const close = async () => {
+    await Promise.all(closes.map((each) => each()));
+    basic.close();
   };
+  try {
+    for (const link of links) {
+      const undo = await link.open?.(agent, ctx);
+      if (undo !== undefined) closes.push(undo);
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { ctx, close };
 }
 
-function must(agent: PipelineAgent, input: string): Connection {
-  const found = agent.connection(input);
-  if (found === undefined)
-    throw new CodedError('NC5003', `The input "${input}" names no service connection.`);
-  return found;
-}
-
-function part(agent: PipelineAgent, connection: Connection, key: string): Secret {
-  const found = connection.secret(key);
-  if (found === undefined)
-    throw new CodedError('NC5004', `The service connection "${connection.name}" has no ${key}.`);
-  agent.mask(found);
-  return found;
+/** Only a task that observes a part of the world without linking what answers for it gets here. */
+function unlinked(port: 'ssh' | 'dns'): () => Promise<never> {
+  return () => Promise.reject(new PortError('refused', port, `this task was built without ${port}`));
 }
 
 function bridgeOf(
@@ -130,8 +112,8 @@ function bridgeOf(
     random: ports.random,
     url: connection.url.replace(/\/$/, ''),
     serverPin: serverPin.replaceAll(':', '').toLowerCase(),
-    cert: part(agent, connection, 'certificate').reveal(),
-    key: part(agent, connection, 'key'),
+    cert: secretPart(agent, connection, 'certificate').reveal(),
+    key: secretPart(agent, connection, 'key'),
   });
 }
 
@@ -172,36 +154,4 @@ function credentialOf(agent: PipelineAgent, input: string, own: boolean): GitCre
   return token === undefined || !/^https?:/.test(repositoryUrl(agent))
     ? { kind: 'none' }
     : { kind: 'token', token, scheme: 'bearer' };
-}
-
-async function zoneOf(
-  agent: PipelineAgent,
-  ctx: Context,
-): Promise<{ zone: DnsZone; close(): Promise<void> } | undefined> {
-  const { dns } = ctx.config;
-  const [primary, ...others] = dns?.servers ?? [];
-  if (dns === undefined || primary === undefined) return undefined;
-  if (dns.adapter === 'windows') {
-    const zone = windowsZone({ zone: dns.zone, servers: [primary, ...others], bridge: bridgeDns(ctx) });
-    return { zone, close: () => Promise.resolve() };
-  }
-  const connection = agent.connection('tsig');
-  if (connection === undefined) return undefined;
-  const { files, random } = ctx.ports;
-  const keyFile = `${ctx.stateDir}/tsig-${Buffer.from(random.bytes(8)).toString('hex')}.key`;
-  const name = dns.keyName ?? connection.secret('username')?.reveal() ?? 'node-cycle';
-  await files.create(
-    keyFile,
-    tsigKeyFile(name, dns.keyAlgorithm, part(agent, connection, 'password')),
-    0o600,
-  );
-  const zone = rfc2136Zone({
-    zone: dns.zone,
-    servers: dns.servers,
-    dns: ctx.ports.dns,
-    run: ctx.ports.run,
-    keyFile,
-    env: ctx.env,
-  });
-  return { zone, close: () => files.remove(keyFile) };
 }

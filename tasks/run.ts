@@ -1,6 +1,6 @@
 /**
  * The one wrapper around every task: inputs, configuration, cancellation, errors and the record. A task's own
- * main.ts says only which step is run.
+ * main.ts says only which work is run.
  */
 import { setMaxListeners } from 'node:events';
 import { loadConfig, renderErrors } from '../cycle/config.ts';
@@ -14,6 +14,7 @@ import { files } from '../ports/files.ts';
 import { PortError } from '../ports/ports.ts';
 import type { PipelineAgent } from './agent.ts';
 import { azureAgent } from './azure.ts';
+import type { Link } from './links/link.ts';
 
 /** After SIGINT the agent waits 7.5 s before it ends the process, whatever it is doing. */
 const CANCEL_MS = 6_500;
@@ -30,8 +31,15 @@ export interface Task {
 export type TaskOutcome =
   { kind: 'done'; message: string } | { kind: 'refused'; refusal: Refusal; actions: readonly string[] };
 
+/** What a task consists of: `tasks/<Task>/work.ts`. Nothing of it is loaded before the configuration is valid. */
+export interface Work {
+  /** What it talks to besides the bridge, the repositories and the cluster. */
+  links: readonly Link[];
+  run(task: Task): Promise<TaskOutcome>;
+}
+
 /** Runs a task to its end and ends the process: the task library would keep it alive after an exception. */
-export async function runTask(name: string, work: (task: Task) => Promise<TaskOutcome>): Promise<never> {
+export async function runTask(name: string, load: () => Promise<{ work: Work }>): Promise<never> {
   const agent = azureAgent();
   const cancel = new AbortController();
   // Every request that is under way listens to it.
@@ -48,16 +56,16 @@ export async function runTask(name: string, work: (task: Task) => Promise<TaskOu
   try {
     const config = await readConfig(agent);
     if (config !== undefined) {
-      const { openContext } = await import('./open.ts');
+      const [{ work }, { openContext }] = await Promise.all([load(), import('./open.ts')]);
       const record = (event: RunEventBody) => {
         events.push({ ...event, atMs: clock.now() });
         narrate(agent, event);
       };
-      const opened = await openContext(agent, config, cancel.signal, record);
+      const opened = await openContext(agent, config, cancel.signal, record, work.links);
       close = opened.close;
       const begin = (step: string) =>
         record({ kind: 'step.started', step, task: name, stage: agent.variable('System.StageName') });
-      const outcome = await work({ agent, config, ctx: opened.ctx, signal: cancel.signal, begin });
+      const outcome = await work.run({ agent, config, ctx: opened.ctx, signal: cancel.signal, begin });
       report(agent, outcome, record);
     }
   } catch (error) {

@@ -1,28 +1,31 @@
 /** Runs one step under the engine: its observation, its plan, the guard before what cannot be taken back. */
-import { allActs } from '../cycle/acts/all.ts';
 import { requireLock, whyNotMine } from '../cycle/acts/facts.ts';
+import type { Context } from '../cycle/context.ts';
 import type { Focus } from '../cycle/observe.ts';
 import { observe } from '../cycle/observe.ts';
 import type { World } from '../cycle/observed.ts';
-import type { AllActs } from '../cycle/plan/path.ts';
 import { converge, Refused, type Plan } from '../cycle/step.ts';
 import type { Task, TaskOutcome } from './run.ts';
 
-export interface StepTask<K extends keyof World> {
+export interface StepTask<K extends keyof World, A> {
   name: string;
   /** The parts of the world that the step looks at. */
   parts: readonly K[];
   focus: Focus;
-  plan(world: Pick<World, K>, acts: AllActs): Plan<Pick<World, K>>;
+  acts(ctx: Context): A;
+  plan(world: Pick<World, K>, acts: A): Plan<Pick<World, K>>;
 }
 
 /** How long the world may be unreadable before the task gives up; a node that reboots takes minutes. */
 const OBSERVE_SETTLES = 5;
 
-export async function runStep<K extends keyof World>(task: Task, step: StepTask<K>): Promise<TaskOutcome> {
+export async function runStep<K extends keyof World, A>(
+  task: Task,
+  step: StepTask<K, A>,
+): Promise<TaskOutcome> {
   const { ctx, config, signal } = task;
   task.begin(step.name);
-  const acts = allActs(ctx);
+  const acts = step.acts(ctx);
   try {
     await requireLock(ctx, signal);
   } catch (error) {

@@ -50,6 +50,8 @@ export interface TrafficResult {
   requests: Counts;
   classes: Partial<Record<TrafficClass, Counts>>;
   servedBy: Record<string, number>;
+  /** By class and node, when the last request that it answered was started: milliseconds since 1970, UTC. */
+  lastServedMs: Partial<Record<TrafficClass, Record<string, number>>>;
   /** The first 50. */
   failures: Failure[];
   /** Every second of the run, those without a request too. A request counts in the second it was started. */
@@ -125,6 +127,7 @@ export function statistics(onFailure: (failure: Failure) => void = () => undefin
       }
       return {
         ...{ kind: 'result', requests: counts(judged), classes, servedBy, failures },
+        lastServedMs: lastServed(judged),
         ...{ perSecond: perSecond(judged), streamsDrained: drained },
       };
     },
@@ -151,6 +154,16 @@ function counts(verdicts: readonly Verdict[]): Counts {
     p50Ms: percentile(times, 0.5),
     p99Ms: percentile(times, 0.99),
   };
+}
+
+function lastServed(verdicts: readonly Verdict[]): TrafficResult['lastServedMs'] {
+  const last: TrafficResult['lastServedMs'] = {};
+  for (const { class: name, servedBy, startedMs } of verdicts) {
+    if (servedBy === undefined) continue;
+    const nodes = (last[name] ??= {});
+    nodes[servedBy] = Math.max(nodes[servedBy] ?? 0, startedMs);
+  }
+  return last;
 }
 
 /** Of the requests that were answered, the retry of a reset one included. */

@@ -1,0 +1,73 @@
+/** The acts of each step, bound to one context. One function a step, so that a task's bundle holds its own only. */
+import type { Context } from '../context.ts';
+import type { RemoveRoleActs } from '../steps/leave-precautions.ts';
+import type { DeleteVmActs } from '../steps/delete-vm.ts';
+import type { ProvisionActs } from '../steps/provision-node.ts';
+import type { AddNodeActs } from '../steps/rke-add-node.ts';
+import type { SwapDnsActs } from '../steps/swap-dns.ts';
+import type { IngressActs } from '../steps/update-ingress.ts';
+import { drainNode, label, removeOrphan, setCordon, setLeavingTaint } from './cluster.ts';
+import { askForSync, changeDns, changeProxy, drainProxy, editValues } from './edges.ts';
+import { moveLeader, snapshotEtcd } from './etcd.ts';
+import { writeFacts } from './facts.ts';
+import { buildImage, createVm, deleteVm, pinHostKeys, stopVm } from './host.ts';
+import { editClusterYml, runRkeUp } from './rke.ts';
+
+export function provisionActs(ctx: Context): ProvisionActs {
+  return {
+    buildImage: (image, signal) => buildImage(ctx, image, signal),
+    createVm: (order, signal) => createVm(ctx, order, signal),
+    pinHostKeys: (node, address, port, signal) => pinHostKeys(ctx, node, address, port, signal),
+  };
+}
+
+export function addNodeActs(ctx: Context): AddNodeActs {
+  return {
+    writeFacts: (change, signal) => writeFacts(ctx, change, signal),
+    snapshot: (signal) => snapshotEtcd(ctx, signal),
+    editClusterYml: (edit, message, signal) => editClusterYml(ctx, edit, message, signal),
+    rkeUp: (change, signal) => runRkeUp(ctx, change, signal),
+    label: (node, labels, signal) => label(ctx, node, labels, signal),
+    uncordon: (node, signal) => setCordon(ctx, node, false, signal),
+    removeLeavingTaint: (node, signal) => setLeavingTaint(ctx, node, false, signal),
+  };
+}
+
+export function removeRoleActs(ctx: Context): RemoveRoleActs {
+  return {
+    ...addNodeActs(ctx),
+    moveLeader: (node, signal) => moveLeader(ctx, node, signal),
+    cordon: (node, signal) => setCordon(ctx, node, true, signal),
+    drain: (node, signal) => drainNode(ctx, node, signal),
+    addLeavingTaint: (node, signal) => setLeavingTaint(ctx, node, true, signal),
+    removeOrphan: (node, signal) => removeOrphan(ctx, node, signal),
+  };
+}
+
+export function deleteVmActs(ctx: Context): DeleteVmActs {
+  return {
+    stopVm: (id, signal) => stopVm(ctx, id, signal),
+    deleteVm: (id, signal) => deleteVm(ctx, id, signal),
+    changeDns: (change, signal) => changeDns(ctx, change, signal),
+    label: (node, labels, signal) => label(ctx, node, labels, signal),
+    writeFacts: (change, signal) => writeFacts(ctx, change, signal),
+  };
+}
+
+export function swapDnsActs(ctx: Context): SwapDnsActs {
+  return {
+    nowMs: () => ctx.ports.clock.now(),
+    changeDns: (change, signal) => changeDns(ctx, change, signal),
+    writeFacts: (change, signal) => writeFacts(ctx, change, signal),
+  };
+}
+
+export function ingressActs(ctx: Context): IngressActs {
+  return {
+    changeProxy: (name, edit, signal) => changeProxy(ctx, name, edit, signal),
+    drainProxy: (name, address, signal) => drainProxy(ctx, name, address, signal),
+    editValues: (edit, message, signal) => editValues(ctx, edit, message, signal),
+    requestSync: (signal) => askForSync(ctx, signal),
+    writeFacts: (change, signal) => writeFacts(ctx, change, signal),
+  };
+}

@@ -1,0 +1,19 @@
+/**
+ * The adapters that every process of ours needs. SSH and DNS come with those tasks that use them: their
+ * libraries are a good part of a bundle.
+ */
+import { clock } from './clock.ts';
+import { connect } from './connect.ts';
+import { files } from './files.ts';
+import { openHttp } from './http.ts';
+import type { Ports } from './ports.ts';
+import { random } from './random.ts';
+import { run } from './run.ts';
+
+export type BasicPorts = Omit<Ports, 'ssh' | 'dns'>;
+
+/** `close` ends kept connections. */
+export function basicPorts(): { ports: BasicPorts; close(): void } {
+  const { http, close } = openHttp();
+  return { ports: { http, run, connect, files, clock, random }, close };
+}
