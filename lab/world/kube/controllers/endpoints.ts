@@ -15,10 +15,17 @@ export function watchEndpoints(context: ControllerContext): () => void {
   const visibleAtMs = new Map<string, number>();
   const all = (): void => {
     for (const service of store.list('services')) sync(context, service, visibleAtMs);
+    lookLate();
   };
-  const look = (delayMs: number): void => context.later(`endpoints/${Math.ceil(delayMs)}`, delayMs, all);
+  /** At the next time that something late may be seen. */
+  const lookLate = (): void => {
+    const nowMs = context.world.clock.nowMs();
+    const nextMs = Math.min(...[...visibleAtMs.values()].filter((atMs) => atMs > nowMs));
+    if (nextMs < Infinity) context.later('endpoints/late', nextMs - nowMs + 1, all);
+  };
+  const look = (): void => context.later('endpoints', timing.controller, all);
   store.on((event) => {
-    if (event.resource === 'services') look(timing.controller);
+    if (event.resource === 'services') look();
     if (event.resource !== 'pods') return;
     const pod = event.object as PodObject;
     const before = event.before as PodObject | undefined;
@@ -28,14 +35,14 @@ export function watchEndpoints(context: ControllerContext): () => void {
       const delayMs = context.between(timing.endpointLagMin, timing.endpointLagMax);
       if (!visibleAtMs.has(pod.metadata.uid)) {
         visibleAtMs.set(pod.metadata.uid, context.world.clock.nowMs() + delayMs);
-        look(delayMs + 1);
+        lookLate();
       }
     } else if (is !== was || pod.status.podIP !== before?.status.podIP) {
       if (is) visibleAtMs.delete(pod.metadata.uid);
-      look(timing.controller);
+      look();
     }
   });
-  return () => look(timing.controller);
+  return look;
 }
 
 const serves = (pod: PodObject): boolean => pod.metadata.deletionTimestamp === undefined && isReady(pod);

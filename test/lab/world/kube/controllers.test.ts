@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'mocha';
+import sinon from 'sinon';
 import { manualClock } from '../../../../lab/world/clock.ts';
 import type { ManualClock } from '../../../../lab/world/clock.ts';
 import { evict } from '../../../../lab/world/kube/evict.ts';
@@ -66,6 +67,21 @@ describe('the controllers of the lab', () => {
     clock.advance(REAL_KIND_MS.endpointLagMax - REAL_KIND_MS.endpointLagMin + 40);
     assert.ok(!endpointUids().includes(uid), 'still there');
     assert.ok(until(clock, () => endpointUids().length === 4, 1_000));
+  });
+
+  it('take out every one of several pods that end while another is still late', () => {
+    const uids: string[] = [];
+    sinon.stub(cluster.world, 'random').returns(0.5);
+    for (const pod of pods('shop')) {
+      uids.push(pod.metadata.uid);
+      store().remove('pods', pod.metadata.name, 'shop');
+      clock.advance(3);
+    }
+    clock.advance(REAL_KIND_MS.endpointLagMax + 40);
+    assert.deepEqual(
+      endpointUids().filter((uid) => uids.includes(uid)),
+      [],
+    );
   });
 
   it('let a pod with a preStop go on after its deletion and end it within its grace', () => {
