@@ -126,7 +126,25 @@ async function assemble(
   const control = await serveControl(world, { rke: (request, write, signal) => rke(request, write, signal) });
   ends.push(() => control.close());
 
-  const initial = await initialWorld(example, world, etcd, { pace: RKE_PACE });
+  const parts = [
+    initialWorld(example, world, etcd, { pace: RKE_PACE }),
+    startEdges(options, example, control.url, ends),
+  ] as const;
+  // One that fails must not leave the other behind: both are awaited.
+  await Promise.allSettled(parts);
+  const initial = await parts[0];
+  const { proxy, proxyKey, dns, bridge } = await parts[1];
+  // A person does this once, on the host: the bridge takes in the VMs that it did not make.
+  const adopted = bridge.command(
+    'adopt',
+    '--cluster',
+    example.cluster,
+    '--all-matching',
+    `${example.cluster}-n*`,
+    '--yes',
+  );
+  // Looked at below; until then a failure must not end the process.
+  adopted.catch(() => undefined);
   rke = rkeHandler(initial.rke);
   const kube = serveKube(world, { port: example.ports.api, tls: (machine) => apiserverTls(machine.files) });
   ends.push(() => kube.close());
@@ -139,42 +157,6 @@ async function assemble(
   const ssh = serveNodeSsh(world, { port: example.ports.ssh });
   ends.push(() => ssh.close());
   await Promise.all([kube.settle(), ssh.ready()]);
-
-  const use = options.standIns === true ? 'stand-in' : undefined;
-  const proxyKey = makeSshKey();
-  const proxy = await startProxy({
-    dir: join(dir, 'proxy'),
-    ...example.nginx,
-    address: example.proxyAddress,
-    sshPort: 2022,
-    key: proxyKey,
-    workerShutdownSeconds: WORKER_SHUTDOWN_SECONDS,
-    ...(use === undefined ? {} : { useNginx: use, useSshd: use }),
-  });
-  ends.push(() => proxy.stop());
-  const dns = await startDns({
-    dir: join(dir, 'dns'),
-    zone: example.zone,
-    records: example.dnsRecords.map((record) => ({ ...record, ttl: options.ttlSeconds ?? record.ttl })),
-    address: '127.0.0.1',
-    port: 0,
-    secondary: { address: '127.0.0.1', port: 0 },
-    ...(use === undefined ? {} : { use }),
-  });
-  ends.push(() => dns.stop());
-
-  const engine = join(dir, 'host', 'engine');
-  await writeEngine(engine, {
-    url: control.url,
-    host: example.hosts[0]?.name ?? '',
-    program: [join(DIST, 'lab', 'engine.cjs')],
-  });
-  const bridge = await startBridge(example, {
-    dir: join(dir, 'host'),
-    bundles: join(DIST, 'agent-bridge'),
-    engine,
-  });
-  ends.push(() => bridge.stop());
 
   const rkeBinary = join(dir, 'bin', 'rke');
   rkeWrapper(rkeBinary, process.execPath, join(DIST, 'lab', 'rke.cjs'), control.url);
@@ -199,23 +181,9 @@ async function assemble(
       tip: () => valuesTip(example.repositories.gitops),
     }),
   );
-  await untilQuiet(world);
-  // A fresh ingress answers 502 until its view of the endpoints is full.
-  await new Promise((resolve) =>
-    setTimeout(resolve, world.timing.endpointLagMax + world.timing.ingressLagMax),
-  );
+  await Promise.all([adopted, settled(world)]);
   const quorum = followQuorum(world, etcd);
   ends.push(() => quorum.stop());
-  // A person does this once, on the host: the bridge takes in the VMs that it did not make.
-  await bridge.command(
-    'adopt',
-    '--cluster',
-    example.cluster,
-    '--all-matching',
-    `${example.cluster}-n*`,
-    '--yes',
-  );
-
   const token = randomBytes(24).toString('hex');
   const builds = await serveBuilds(token);
   ends.push(() => builds.close());
@@ -231,6 +199,61 @@ async function assemble(
     }),
     components: componentsOf({ world, example, etcd, etcdCalls: () => etcdCalls, bridge, proxy, dns }),
   };
+}
+
+/** The proxy, the zone and the host, started beside each other. */
+async function startEdges(
+  options: LabOptions,
+  example: ExampleInput,
+  controlUrl: string,
+  ends: (() => unknown)[],
+): Promise<{
+  proxy: RunningProxy;
+  proxyKey: ReturnType<typeof makeSshKey>;
+  dns: RunningDns;
+  bridge: BridgeProcess;
+}> {
+  const { dir } = options;
+  const use = options.standIns === true ? 'stand-in' : undefined;
+  const proxyKey = makeSshKey();
+  const proxy = startProxy({
+    dir: join(dir, 'proxy'),
+    ...example.nginx,
+    address: example.proxyAddress,
+    sshPort: 2022,
+    key: proxyKey,
+    workerShutdownSeconds: WORKER_SHUTDOWN_SECONDS,
+    ...(use === undefined ? {} : { useNginx: use, useSshd: use }),
+  });
+  const dns = startDns({
+    dir: join(dir, 'dns'),
+    zone: example.zone,
+    records: example.dnsRecords.map((record) => ({ ...record, ttl: options.ttlSeconds ?? record.ttl })),
+    address: '127.0.0.1',
+    port: 0,
+    secondary: { address: '127.0.0.1', port: 0 },
+    ...(use === undefined ? {} : { use }),
+  });
+  const host = join(dir, 'host');
+  const engine = join(host, 'engine');
+  const bridge = writeEngine(engine, {
+    url: controlUrl,
+    host: example.hosts[0]?.name ?? '',
+    program: [join(DIST, 'lab', 'engine.cjs')],
+  }).then(() => startBridge(example, { dir: host, bundles: join(DIST, 'agent-bridge'), engine }));
+  for (const part of [proxy, dns, bridge])
+    void part.then((one) => ends.push(() => one.stop())).catch(() => undefined);
+  // One that fails must not leave the others behind: all are awaited.
+  await Promise.allSettled([proxy, dns, bridge]);
+  return { proxy: await proxy, proxyKey, dns: await dns, bridge: await bridge };
+}
+
+async function settled(world: LabWorld): Promise<void> {
+  await untilQuiet(world);
+  // A fresh ingress answers 502 until its view of the endpoints is full.
+  await new Promise((resolve) =>
+    setTimeout(resolve, world.timing.endpointLagMax + world.timing.ingressLagMax),
+  );
 }
 
 function sha256(data: string): string {
