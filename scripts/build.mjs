@@ -116,17 +116,23 @@ const started = process.hrtime.bigint();
 const tasks = existsSync(join(root, 'tasks'))
   ? readdirSync(join(root, 'tasks')).filter((name) => existsSync(join(root, 'tasks', name, 'main.ts')))
   : [];
-const entries = [
-  ...tasks.sort().map((name) => [`tasks/${name}/main.ts`, `dist/tasks/${name}/index.js`]),
-  ...BRIDGE,
-  ...LAB,
+/** Bundles that are made in one go: what they share is read once. */
+const groups = [
+  {
+    entries: tasks.sort().map((name) => [`tasks/${name}/main.ts`, `dist/tasks/${name}/index.js`]),
+    plugins: [withoutNative, onlyWhatTasksUse],
+    firstLine: '',
+  },
+  { entries: BRIDGE, plugins: [withoutNative], firstLine: '' },
+  { entries: LAB, plugins: [withoutNative], firstLine: '#!/usr/bin/env node\n' },
 ];
+const entries = groups.flatMap((group) => group.entries);
 
 removeStale();
-const results = await Promise.allSettled(entries.map(([source, target]) => bundle(source, target)));
-const built = results.map((result) => (result.status === 'fulfilled' ? result.value : undefined));
-// esbuild has printed what is wrong; the other bundles are written all the same.
-const broken = entries.filter((_, at) => results[at].status === 'rejected').map(([source]) => source);
+const results = await Promise.allSettled(groups.map(bundles));
+const built = results.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
+// esbuild has printed what is wrong; the other groups are written all the same.
+const broken = groups.filter((_, at) => results[at].status === 'rejected');
 for (const name of tasks)
   for (const file of ['task.json', 'icon.png']) {
     const from = join(root, 'tasks', name, file);
@@ -134,17 +140,15 @@ for (const name of tasks)
   }
 // index.js is CommonJS, while the package around it says module.
 if (tasks.length > 0) put('dist/tasks/package.json', '{ "type": "commonjs" }\n');
-const bundles = Object.fromEntries(built.filter(Boolean).map(({ target, sha256 }) => [target, sha256]));
-put('dist/bundles.json', `${JSON.stringify(bundles, undefined, 2)}\n`);
+const hashes = Object.fromEntries(built.map(({ target, sha256 }) => [target, sha256]));
+put('dist/bundles.json', `${JSON.stringify(hashes, undefined, 2)}\n`);
 
 if (!process.argv.includes('--quiet'))
-  for (const each of built.filter(Boolean))
+  for (const each of built)
     console.log(`build: ${each.target} ${kilobytes(each.size)} (gzip ${kilobytes(each.gzip)})`);
 const missing = entries.map(([source]) => source).filter((source) => !existsSync(join(root, source)));
 if (missing.length > 0) console.log(`build: no source, left out: ${missing.join(', ')}`);
-console.log(
-  `build: ${Object.keys(bundles).length} bundles in ${(process.hrtime.bigint() - started) / 1_000_000n} ms`,
-);
+console.log(`build: ${built.length} bundles in ${(process.hrtime.bigint() - started) / 1_000_000n} ms`);
 
 // A library that was rearranged would silently come back whole.
 const unmet = LEFT_OUT.map(([file]) => file).filter((file) => !leftOut.has(file));
@@ -153,16 +157,18 @@ if (tasks.length > 0 && broken.length === 0 && unmet.length > 0) {
   process.exit(1);
 }
 if (broken.length > 0) {
-  console.error(`build: FAILED: ${broken.join(', ')}`);
+  console.error(
+    `build: FAILED, one of: ${broken.flatMap((group) => group.entries.map(([source]) => source)).join(', ')}`,
+  );
   process.exit(1);
 }
 
-async function bundle(source, target) {
-  if (!existsSync(join(root, source))) return undefined;
+async function bundles({ entries: wanted, plugins, firstLine }) {
+  const present = wanted.filter(([source]) => existsSync(join(root, source)));
   const result = await build({
     absWorkingDir: root,
-    entryPoints: [source],
-    outfile: target,
+    entryPoints: present.map(([source, target]) => ({ in: source, out: target.replace(/\.c?js$/, '') })),
+    outdir: '.',
     write: false,
     bundle: true,
     platform: 'node',
@@ -176,19 +182,22 @@ async function bundle(source, target) {
     conditions: ['node', 'import'],
     define: { 'import.meta.url': '__moduleUrl' },
     banner: {
-      js: `${source.startsWith('lab/') ? '#!/usr/bin/env node\n' : ''}const __moduleUrl=require("node:url").pathToFileURL(__filename).href;`,
+      js: `${firstLine}const __moduleUrl=require("node:url").pathToFileURL(__filename).href;`,
     },
-    plugins: [withoutNative, ...(source.startsWith('tasks/') ? [onlyWhatTasksUse] : [])],
+    plugins,
     logLevel: 'warning',
   });
-  const bytes = result.outputFiles[0].contents;
-  put(target, bytes, 0o755);
-  return {
-    target,
-    size: bytes.length,
-    gzip: gzipSync(bytes).length,
-    sha256: createHash('sha256').update(bytes).digest('hex'),
-  };
+  return present.map(([, target]) => {
+    const path = join(root, target).replace(/\.cjs$/, '.js');
+    const bytes = result.outputFiles.find((file) => file.path === path).contents;
+    put(target, bytes, 0o755);
+    return {
+      target,
+      size: bytes.length,
+      gzip: gzipSync(bytes).length,
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+    };
+  });
 }
 
 function put(path, bytes, mode = 0o644) {
