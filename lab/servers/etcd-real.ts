@@ -20,6 +20,10 @@ export interface EtcdProcessOptions {
 const RECONFIGURE_MS = 9_000;
 const START_MS = 4_000;
 const CALL_MS = 2_000;
+/** A leader hands over after its clients are gone. */
+const LEADER_END_MS = 2_000;
+/** A follower answers what it was asked; then it would wait 1 s for its own gateway's HTTP/2 connection to end. */
+const FOLLOWER_END_MS = 150;
 const NOT_YET = /unhealthy cluster|request timed out|leader changed|no leader/;
 
 /** The version of the etcd on this machine, or undefined when there is none. */
@@ -148,16 +152,29 @@ export function realEtcd(options: EtcdProcessOptions): EtcdCluster {
     }
   }
 
+  /** Whether the member has the cluster's leadership to hand over; one that does not say may have it. */
+  async function leads(member: Member): Promise<boolean> {
+    try {
+      const { text } = await gateway(target(member.address), 'POST', '/v3/maintenance/status', {}, CALL_MS);
+      const { header, leader } = JSON.parse(text) as { header?: { member_id?: string }; leader?: string };
+      return leader === undefined || leader === header?.member_id;
+    } catch {
+      return true;
+    }
+  }
+
   async function stop(name: string, how: 'term' | 'kill'): Promise<void> {
-    const child = known.get(name)?.process;
-    if (child === undefined || !isAlive(child)) return;
+    const member = known.get(name);
+    const child = member?.process;
+    if (member === undefined || child === undefined || !isAlive(child)) return;
+    const graceMs = how === 'kill' ? 0 : (await leads(member)) ? LEADER_END_MS : FOLLOWER_END_MS;
     const ended = new Promise<void>((resolve) =>
       child.once('exit', () => {
         resolve();
       }),
     );
     child.kill(how === 'kill' ? 'SIGKILL' : 'SIGTERM');
-    const timer = setTimeout(() => child.kill('SIGKILL'), 2_000);
+    const timer = setTimeout(() => child.kill('SIGKILL'), graceMs);
     await ended;
     clearTimeout(timer);
   }

@@ -5,7 +5,7 @@
 
 export const REAL_KIND_MS = {
   /** Power on until SSH and containers answer. */
-  boot: 1_200,
+  boot: 900,
   /** A guest that is asked to shut down. */
   shutdown: 250,
   /** The copy of a golden disk: long enough to be killed in its middle. */
@@ -35,7 +35,7 @@ export const REAL_KIND_MS = {
   ingressLagMin: 50,
   ingressLagMax: 200,
   /** A pod with a preStop wait goes on serving for so long after its deletion; then SIGTERM. */
-  preStop: 1_200,
+  preStop: 900,
   /** SIGTERM until exit for a process with nothing left to do. */
   exit: 80,
   /** One second of `terminationGracePeriodSeconds`. Grace is a bound, so it is shortened less than the rest. */
