@@ -36,6 +36,18 @@ export const HOME: ExampleShape = {
   ],
 };
 
+/** The same nodes, the oldest `count` of them over the limit of 60 days. */
+export function withDue(shape: ExampleShape, count: number): ExampleShape {
+  const oldest = [...shape.nodes].sort((a, b) => b.ageDays - a.ageDays).slice(0, count);
+  return {
+    ...shape,
+    nodes: shape.nodes.map((node) => ({
+      ...node,
+      ageDays: oldest.includes(node) ? Math.max(node.ageDays, 70 - oldest.indexOf(node)) : node.ageDays,
+    })),
+  };
+}
+
 /** One server and one worker: the smallest cluster that can lose a worker. */
 export const SMALL: ExampleShape = {
   cluster: 'home',

@@ -13,7 +13,7 @@ import type { ExampleNodeShape, ExampleShape } from './example-shapes.ts';
 import type { HostSpec } from './world/hosts/hosts.ts';
 import { systemImages } from './world/rke/defaults.ts';
 
-export { HOME, ROLE_SETS, SMALL, shapeWithOldest } from './example-shapes.ts';
+export { HOME, ROLE_SETS, SMALL, shapeWithOldest, withDue } from './example-shapes.ts';
 export type { ExampleNodeShape, ExampleShape } from './example-shapes.ts';
 
 export interface ExamplePorts {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RunEvent } from '../cycle/record.ts';
+import { HOME, withDue } from './example.ts';
 import { gate } from './gate.ts';
 import {
   atTheEnd,
@@ -56,6 +57,7 @@ export async function runSession(
   const lab = await startLab({
     dir,
     seed: settings.seed,
+    shape: withDue(HOME, settings.nodes),
     standIns: settings.standIns,
     ...(settings.sabotage === 'dns-no-ttl-wait' ? { ttlSeconds: LONG_TTL_SECONDS } : {}),
     pipelines: (files) => sabotagedPipeline(settings.sabotage, files),
