@@ -1,4 +1,6 @@
 /** The lab's command line. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { CodedError } from '../ports/errors.ts';
 
 export const SABOTAGES = ['skip-drain', 'old-out-first', 'empty-alias', 'dns-no-ttl-wait'] as const;
@@ -15,6 +17,7 @@ export interface LabSettings {
   deadNode: boolean;
   dryRun: boolean;
   keep: boolean;
+  verbose: boolean;
   example?: string | undefined;
   sabotage?: Sabotage | undefined;
   standIns: boolean;
@@ -30,15 +33,16 @@ export const USAGE = [
   '  --kill TASK            SIGKILL in the middle of that task, then queue the pipeline again',
   '  --dead-node            the oldest node has lost its power',
   '  --dry-run              only print what would be done',
-  '  --example DIR          somebody else’s folder instead of the lab’s own',
+  '  --example DIR          a copy of lab/example, edited: your texts around its placeholders',
   `  --sabotage WHAT        a control that must fail: ${SABOTAGES.join(' | ')}`,
   '  --stand-ins            stand-ins even where the real component is installed',
   '  --report FILE          where the HTML report goes (default lab-report.html)',
   '  --keep                 leave the lab’s folder behind',
+  '  --verbose              also every line of rke and git',
 ];
 
 const VALUED = ['json', 'seed', 'approve', 'nodes', 'kill', 'example', 'sabotage', 'report'];
-const FLAGS = ['dead-node', 'dry-run', 'keep', 'stand-ins', 'help'];
+const FLAGS = ['dead-node', 'dry-run', 'keep', 'stand-ins', 'verbose', 'help'];
 
 /** @returns undefined when help was asked for. Throws NC9001. */
 export function readSettings(argv: readonly string[], terminal: boolean): LabSettings | undefined {
@@ -62,7 +66,8 @@ export function readSettings(argv: readonly string[], terminal: boolean): LabSet
     deadNode: given.has('dead-node'),
     dryRun: given.has('dry-run'),
     keep: given.has('keep'),
-    example: given.get('example'),
+    verbose: given.has('verbose'),
+    example: exampleOf(given.get('example')),
     sabotage: sabotageOf(given.get('sabotage')),
     standIns: given.has('stand-ins'),
     report: given.get('report') ?? 'lab-report.html',
@@ -89,4 +94,28 @@ function sabotageOf(text: string | undefined): Sabotage | undefined {
   if (found === undefined)
     throw new CodedError('NC9001', `--sabotage is "${text}"; expected ${SABOTAGES.join(', ')}.`);
   return found;
+}
+
+/** What the lab must be able to fill in: without it the files would name machines that the lab does not have. */
+const EXAMPLE_FILES: readonly (readonly [file: string, placeholders: readonly string[]])[] = [
+  ['repository/cluster.yml', ['nodes', 'cluster']],
+  ['repository/node-cycle.yml', ['dnsServers', 'gitopsRepository', 'proxyHostKey', 'stateDir']],
+  ['gitops/apps/ingress-nginx/values.yaml', []],
+  ['bridge.yaml', ['bridgePort', 'nodePublicKey', 'vmRoot']],
+  ['http', []],
+  ['stream', []],
+];
+
+function exampleOf(dir: string | undefined): string | undefined {
+  if (dir === undefined) return undefined;
+  const wrong = EXAMPLE_FILES.flatMap(([file, placeholders]) => {
+    const path = join(dir, file);
+    if (!existsSync(path)) return [`${path} is not there`];
+    const text = placeholders.length === 0 ? '' : readFileSync(path, 'utf8');
+    return placeholders
+      .filter((name) => !text.includes(`{{${name}}}`))
+      .map((name) => `${path} has no {{${name}}}`);
+  });
+  if (wrong.length === 0) return dir;
+  throw new CodedError('NC9001', `--example is "${dir}"; expected a copy of lab/example, edited.`, wrong);
 }

@@ -151,7 +151,7 @@ async function queueOnce(
 ): Promise<QueuedRun> {
   const victim = kill ? settings.kill : undefined;
   let pid: number | undefined;
-  const translate = viewOf(show);
+  const translate = viewOf(show, settings.verbose);
   const began = new Map<string, number>();
   const onEvent = (event: RunnerEvent) => {
     translate(event);

@@ -6,7 +6,13 @@ import type { StageResult, ViewEvent } from './view/events.ts';
 const OPENS = /^##\[group\](Doing|Waiting): (.+)$/;
 const CLOSES = /^Done: (.+) \(([0-9.]+) s\)$/;
 
-export function viewOf(show: (event: ViewEvent) => void): (event: RunnerEvent) => void {
+/** What git and rke say line by line; an agent's log has it, a person who watches asks for it with `--verbose`. */
+const CHATTER = /^(##\[command\]git |rke (info|debug): |rke: time=)/;
+
+export function viewOf(
+  show: (event: ViewEvent) => void,
+  verbose: boolean,
+): (event: RunnerEvent) => void {
   const began = new Map<string, number>();
   let opening: { id: string; wait: boolean } | undefined;
   return (event) => {
@@ -51,7 +57,7 @@ export function viewOf(show: (event: ViewEvent) => void): (event: RunnerEvent) =
         opening = undefined;
       } else if (closed !== null)
         show({ kind: 'action.done', id: closed[1] ?? '', durationMs: Number(closed[2]) * 1000 });
-      else if (event.line !== '##[endgroup]')
+      else if (event.line !== '##[endgroup]' && (verbose || !CHATTER.test(event.line)))
         show({ kind: 'log', step: event.step ?? event.stage, text: event.line });
     }
   };

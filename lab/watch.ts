@@ -29,10 +29,15 @@ export function watchEdges(lab: Lab, full: boolean): Watch {
   const found = new Map<string, string>();
   const ended = new AbortController();
   const first = new Map<string, number>();
+  const proven = new Set<string>();
   const look = async () => {
     const paths = [...(await aliasPaths(lab)), ...upstreamPaths(lab)];
     for (const path of paths) if (!first.has(path.name)) first.set(path.name, path.members.length);
-    for (const one of [...judgePaths(paths, first, full), ...(await unproven(paths))])
+    const unproven = await silent(paths);
+    // What had nobody behind it from the start (an alias of a dead node) is not the cycle's doing until it has.
+    const lost = unproven.filter(({ name }) => proven.has(name));
+    for (const { name } of paths) if (!unproven.some((path) => path.name === name)) proven.add(name);
+    for (const one of [...judgePaths(paths, first, full), ...lost.map(unprovenFinding)])
       if (!found.has(one.key)) found.set(one.key, one.text);
   };
   const watch = (async () => {
@@ -101,7 +106,8 @@ export function judgePaths(
   });
 }
 
-async function unproven(paths: readonly Path[]): Promise<Finding[]> {
+/** The paths of which no member takes a connection. An empty one has its own name, and is not among them. */
+async function silent(paths: readonly Path[]): Promise<Path[]> {
   const asked = new Map<string, Promise<boolean>>();
   const answers = (host: string, port: number) => {
     const key = `${host}:${String(port)}`;
@@ -109,16 +115,18 @@ async function unproven(paths: readonly Path[]): Promise<Finding[]> {
     asked.set(key, known);
     return known;
   };
-  const findings = await Promise.all(
-    paths.map(async ({ name, members }): Promise<Finding[]> => {
-      for (const { host, port } of members) if (await answers(host, port)) return [];
-      // An empty alias has its own name.
-      if (members.length === 0) return [];
-      const evidence = `nobody answered behind ${name} (${members.map(({ host }) => host).join(', ')})`;
-      return [{ key: `unproven ${name}`, text: broken('provenBackend', evidence) }];
+  const found = await Promise.all(
+    paths.map(async (path) => {
+      for (const { host, port } of path.members) if (await answers(host, port)) return [];
+      return path.members.length === 0 ? [] : [path];
     }),
   );
-  return findings.flat();
+  return found.flat();
+}
+
+function unprovenFinding({ name, members }: Path): Finding {
+  const evidence = `nobody answered behind ${name} (${members.map(({ host }) => host).join(', ')})`;
+  return { key: `unproven ${name}`, text: broken('provenBackend', evidence) };
 }
 
 /** Answers of the primary; one that could not be asked says nothing. */

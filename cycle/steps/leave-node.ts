@@ -1,6 +1,7 @@
 /** The end of a node: emptied first, then out of cluster.yml and the cluster, with the last role's precautions. */
 import { planDrain } from '../cluster/kubernetes/drain.ts';
 import { endpointsOnNode, LEAVING_TAINT, serviceDaemonPods } from '../cluster/kubernetes/endpoints.ts';
+import type { KubePod } from '../cluster/kubernetes/observation.ts';
 import { parseClusterYml, removeNode } from '../cluster/rke/cluster-yml.ts';
 import { missingFromState } from '../cluster/rke/state.ts';
 import type { Config, Role } from '../config/schema.ts';
@@ -200,7 +201,22 @@ function emptyNode<W extends RemoveRoleWorld>(
       }),
     });
   }
+  const ending = endingPods(world, leaving);
+  if (ending.length > 0 || backing.length > 0) {
+    actions.push({
+      id: `pods.ended ${leaving}`,
+      reason: 'pods that are asked to end still serve the connections that they have',
+      done: (o) => endingPods(o, leaving).length === 0,
+      settleMs: config.kubernetes.drainSeconds * 1000,
+      predict: (o) => withoutPods(o, leaving, (pod) => pod.deleting),
+    });
+  }
   return actions;
+}
+
+/** rke deletes the Node and its containers at once: what has not ended by then is cut off in the middle of an answer. */
+function endingPods(world: RemoveRoleWorld, node: string): KubePod[] {
+  return world.kube.pods.filter((pod) => pod.node === node && pod.deleting && !pod.mirror);
 }
 
 /** Pods that tolerate everything (network, proxy) serve until the node's last moment: their endpoints do not count. */

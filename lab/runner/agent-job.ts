@@ -7,7 +7,7 @@ import type { Job, Stage } from './pipeline.ts';
 import { resultText, worse, type JobResult, type Result, type StepResult } from './results.ts';
 import type { Step } from './steps.ts';
 import { runStep } from './task-step.ts';
-import type { Variables } from './variables.ts';
+import { expandMacros, type Variables } from './variables.ts';
 
 export interface JobRequest {
   stage: Stage;
@@ -94,15 +94,18 @@ async function runSteps(
     const status: Result = canceled ? 'canceled' : soFar;
     variables.set('Agent.JobStatus', resultText(status), { readonly: true });
     const where = { stage: stage.name, job: job.name, step: step.name ?? step.displayName };
+    const displayName = expandMacros(step.displayName, (name) =>
+      variables.isSecret(name) ? '***' : variables.get(name),
+    );
     const shown = {
-      displayName: step.displayName,
+      displayName,
       ...(step.action.kind === 'task' ? { task: step.action.task } : {}),
     };
     const finish = (result: Result, durationMs: number, attempts: number): void => {
       run.emit({ type: 'step', state: 'ended', ...where, ...shown, attempt: attempts, result, durationMs });
       steps.push({
         name: where.step,
-        displayName: step.displayName,
+        displayName,
         task: step.action.kind === 'task' ? step.action.task : undefined,
         ...{ result, durationMs, attempts },
       });

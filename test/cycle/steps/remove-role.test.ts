@@ -149,14 +149,36 @@ describe('RkeRemoveRole', () => {
     assert.ok(!ids(plan('etcd', edited)).some((id) => id.startsWith('cluster.yml')));
   });
 
-  it('empties the node before rke: cordon, drain, taint, no endpoint left', () => {
+  it('empties the node before rke: cordon, drain, taint, no endpoint left, every pod ended', () => {
     const world = joined(['worker']);
-    assert.deepEqual(ids(plan('node', world)).slice(0, 4), [
+    assert.deepEqual(ids(plan('node', world)).slice(0, 5), [
       'cordon home-n1',
       'drain home-n1',
       'taint home-n1',
       'endpoints.gone home-n1',
+      'pods.ended home-n1',
     ]);
+  });
+
+  it('waits for pods that end although no endpoint names them any more', () => {
+    const world = joined(['worker']);
+    const ending = {
+      ...world,
+      kube: {
+        ...world.kube,
+        pods: [
+          podOf('home-n1', 'ingress', 'DaemonSet', { deleting: true }),
+          podOf('home-n2', 'other', 'DaemonSet', { deleting: true }),
+        ],
+        endpointSlices: [],
+      },
+    };
+    const actions = plan('node', ending);
+    assert.ok(!isRefusal(actions));
+    const wait = actions.find(({ id }) => id === 'pods.ended home-n1');
+    assert.ok(wait && wait.apply === undefined && !wait.done(ending) && wait.done(wait.predict(ending)));
+    const own = { ...ending, kube: { ...ending.kube, pods: ending.kube.pods.slice(1) } };
+    assert.ok(!ids(plan('node', own)).includes('pods.ended home-n1'));
   });
 
   it('does not wait for pods that tolerate everything: network and proxy serve to the end', () => {
