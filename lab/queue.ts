@@ -1,7 +1,7 @@
 /** Queues the product's pipeline in the lab: one run, from its parameters to its record. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { decodeEvents, type RunEvent } from '../cycle/record.ts';
 import {
   runPipeline,
@@ -68,6 +68,7 @@ export async function queueRun(lab: Lab, options: QueueOptions): Promise<QueuedR
     agent: {
       name: 'lab-agent',
       capabilities: { 'nodeCycle.cluster': lab.example.cluster, 'Agent.Version': '4.261.0' },
+      ...(lab.dns.kind === 'stand-in' ? { programs: [dirname(lab.dns.nsupdate)] } : {}),
     },
     approve: options.approve,
     runId: id,

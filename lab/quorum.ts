@@ -1,4 +1,4 @@
-/** Whether most members of etcd are healthy: the apiservers take writes only while they are. */
+/** Whether etcd has its quorum: the apiservers take writes only while it does. */
 import type { LabWorld } from './world/create.ts';
 import type { EtcdCluster } from './world/world.ts';
 
@@ -9,24 +9,38 @@ export interface Quorum {
 }
 
 const POLL_MS = 500;
-/** An apiserver's own check of etcd gives up after 2 s: an election is over by then. */
-const LOST_POLLS = 4;
+/** While nobody is healthy it is looked at more often, so that a short return is seen. */
+const DOUBT_POLL_MS = 50;
+/** An apiserver's check of etcd gives up after 2 s, and a member without quorum takes 1 s to say so. */
+const LOST_MS = 3_000;
 
 export function followQuorum(world: LabWorld, etcd: EtcdCluster): Quorum {
   let quorate = true;
-  let missed = 0;
   let losses = 0;
+  let lastSeenMs = Date.now();
+  let stopped = false;
+  let timer: NodeJS.Timeout | undefined;
   world.kube.setStorage(() => quorate);
   const look = async () => {
     const members = await etcd.members().catch(() => []);
-    const healthy = members.filter((member) => member.healthy).length;
-    missed = healthy > members.filter((member) => !member.isLearner).length / 2 ? 0 : missed + 1;
-    const now = missed < LOST_POLLS;
-    if (now === quorate) return;
-    quorate = now;
-    if (!now) losses += 1;
-    world.emit({ kind: 'etcd.changed' });
+    if (stopped) return;
+    // A member says healthy only after a read that most members agreed on: one is proof enough.
+    const seen = members.some((member) => member.healthy);
+    if (seen) lastSeenMs = Date.now();
+    const now = Date.now() - lastSeenMs < LOST_MS;
+    if (now !== quorate) {
+      quorate = now;
+      if (!now) losses += 1;
+      world.emit({ kind: 'etcd.changed' });
+    }
+    timer = setTimeout(() => void look(), seen ? POLL_MS : DOUBT_POLL_MS);
   };
-  const timer = setInterval(() => void look(), POLL_MS);
-  return { losses: () => losses, stop: () => clearInterval(timer) };
+  void look();
+  return {
+    losses: () => losses,
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
 }

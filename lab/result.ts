@@ -34,6 +34,9 @@ export function judge(session: Session): Verdict {
       reason: replaced.map((pair) => `${pair.old} was replaced by ${pair.new}`).join(', '),
       replaced,
     };
+  // A dry run that shows a cycle has done what was asked for.
+  if (session.settings.dryRun && last.events.some((event) => event.kind === 'pair'))
+    return { outcome: 'succeeded', reason: last.outputs['plan_1.reason'] ?? '', replaced };
   return { outcome: 'nothingDue', reason: last.outputs['plan_1.reason'] ?? 'nothing is due', replaced };
 }
 

@@ -9,10 +9,7 @@ const CLOSES = /^Done: (.+) \(([0-9.]+) s\)$/;
 /** What git and rke say line by line; an agent's log has it, a person who watches asks for it with `--verbose`. */
 const CHATTER = /^(##\[command\]git |rke (info|debug): |rke: time=)/;
 
-export function viewOf(
-  show: (event: ViewEvent) => void,
-  verbose: boolean,
-): (event: RunnerEvent) => void {
+export function viewOf(show: (event: ViewEvent) => void, verbose: boolean): (event: RunnerEvent) => void {
   const began = new Map<string, number>();
   let opening: { id: string; wait: boolean } | undefined;
   return (event) => {

@@ -28,7 +28,8 @@ export interface RunOptions {
    * whose AccessToken is also the variable System.AccessToken.
    */
   endpoints: Record<string, Endpoint>;
-  agent: { name: string; capabilities: Record<string, string> };
+  /** `programs`: folders whose programs go before those of this machine. */
+  agent: { name: string; capabilities: Record<string, string>; programs?: readonly string[] | undefined };
   approve(request: ApprovalRequest): Promise<ApprovalAnswer>;
   /** Environments with an approval check; `all` is the default. */
   environmentsWithApproval?: readonly string[] | 'all';

@@ -1,7 +1,7 @@
 /** One step of an agent's job: task, script or checkout, with its attempts and its time limit. */
 import { randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { CodedError } from '../../ports/errors.ts';
 import { checkOut, type WorkFolder } from './checkout.ts';
 import { after, pause } from './clock.ts';
@@ -129,7 +129,7 @@ async function runTask(
     file: options.node ?? process.execPath,
     args: [manifest.bundle],
     cwd: request.folder.sources,
-    env: environment(request, record, { ...inputs, endpoints: [...inputs.endpoints, ...always] }),
+    env: environment(run, request, record, { ...inputs, endpoints: [...inputs.endpoints, ...always] }),
     onLine: (stream, line) => handleLine(record, stream, line),
     onSpawn: (pid) =>
       options.onTaskSpawn?.({ task: action.task, stage: request.stage, job: request.job, attempt, pid }),
@@ -152,7 +152,7 @@ async function runScript(
     file: 'bash',
     args: ['--noprofile', '--norc', file],
     cwd: action.workingDirectory ? expand(action.workingDirectory) : request.folder.sources,
-    env: environment(request, record, { values: {}, endpoints: [] }),
+    env: environment(run, request, record, { values: {}, endpoints: [] }),
     onLine: (stream, line) => handleLine(record, stream, line),
     cancel: signal,
     ladder: run.ladder,
@@ -160,6 +160,7 @@ async function runScript(
 }
 
 function environment(
+  run: RunContext,
   request: StepRequest,
   record: StepRecord,
   inputs: ResolvedInputs,
@@ -169,10 +170,10 @@ function environment(
   const own = variables.copy();
   own.set('System.TaskDisplayName', expandMacros(step.displayName, variables.get));
   own.set('System.TaskInstanceName', step.name ?? '');
-  return taskEnvironment(
-    inputs,
-    own,
-    record.taskVariables,
-    Object.fromEntries(env) as Record<string, string>,
-  );
+  const programs = run.options.agent.programs ?? [];
+  const path = [...programs, process.env['PATH'] ?? ''].join(delimiter);
+  return taskEnvironment(inputs, own, record.taskVariables, {
+    ...(programs.length > 0 ? { PATH: path } : {}),
+    ...(Object.fromEntries(env) as Record<string, string>),
+  });
 }
