@@ -91,14 +91,28 @@ const onlyThePairChanges: Check = (config, world, { leaving }) => {
     ...changes.added.map((address) => ({ address, what: 'add' })),
     ...changes.removed.map((address) => ({ address, what: 'remove' })),
     ...changes.changed.map(({ address }) => ({ address, what: 'change the roles of' })),
+    ...changes.renamed.map(({ address, key, file, state }) => ({
+      address,
+      what: `change ${key} from ${state} to ${file} of`,
+    })),
   ].filter(({ address }) => !ours.has(address));
-  return foreign.map(({ address, what }) =>
-    finding(
-      'NC1235',
-      `rke up would also ${what} ${address}, which is no part of this cycle of ${config.cluster}.`,
-      [`cluster.yml at ${world.intent.commit}`],
+  const at = [`cluster.yml at ${world.intent.commit}`];
+  return [
+    ...foreign.map(({ address, what }) =>
+      finding(
+        'NC1235',
+        `rke up would also ${what} ${address}, which is no part of this cycle of ${config.cluster}.`,
+        at,
+      ),
     ),
-  );
+    ...changes.reordered.map((role) =>
+      finding(
+        'NC1235',
+        `rke up would also make every ${role} container anew: cluster.yml lists its hosts in another order than rke's state.`,
+        at,
+      ),
+    ),
+  ];
 };
 
 const etcdSound: Check = (_config, world, { leaving, dead }) => {

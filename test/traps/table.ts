@@ -60,8 +60,8 @@ export const TRAPS = {
   ownCordon: row('rke, 2', 'our own cordon is taken off by a run in between', 'leaving node cordoned, one role dropped', 'success', 'cordon home-n1', 'drain home-n1'),
   notDrained: row('rke, 1', 'a node with pods is deleted without a drain', 'entry of a worker removed', 'success', 'cordon home-n4', 'drain home-n4'),
   noControlplane: row('ran 4, 88', 'a file without control plane tears the last one down, then fails', 'role taken from the only one', 'failure', 'NC1212', 'NC3202'),
-  renamed: row('ran 7, 84', 'a changed hostname_override leaves the old Node behind', 'hostname_override of a worker changed', 'success', 'NC1230 The node home-n2 is not Ready'),
-  reordered: row('rke, cluster.yml', 'sorted nodes make every etcd and apiserver anew', 'two entries change places', 'success', 'our edits keep the order'),
+  renamed: row('ran 7, 84', 'a changed hostname_override leaves the old Node behind', 'hostname_override of a worker changed', 'success', 'NC1235 rke up would also change hostname_override'),
+  reordered: row('rke, cluster.yml', 'sorted nodes make every etcd and apiserver anew', 'two entries change places', 'success', 'NC1235 rke up would also make every etcd'),
   addressTwice: row('ran 3, 27d', 'the same internal_address twice is taken', 'internal_address of another node', 'success', 'NC3202'),
   roleTwice: row('ran 3, 23c', 'the same role twice is taken', 'role [worker, worker]', 'success', 'NC3202'),
 

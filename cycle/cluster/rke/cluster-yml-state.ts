@@ -17,6 +17,10 @@ export interface NodeChanges {
   added: string[];
   removed: string[];
   changed: { address: string; adds: RkeRole[]; drops: RkeRole[] }[];
+  /** Another name or inner address: rke would leave the old Node or member behind. */
+  renamed: { address: string; key: 'hostname_override' | 'internal_address'; file: string; state: string }[];
+  /** Roles whose hosts stand in another order: rke would make all of their containers anew. */
+  reordered: RkeRole[];
 }
 
 /**
@@ -34,7 +38,7 @@ export function differsFromState(text: string, state: RkeState): Difference[] {
 /** What rke would do to nodes; an entry is known by its address. */
 export function nodeChanges(yml: Pick<ClusterYml, 'nodes'>, state: RkeState): NodeChanges {
   const before = new Map(state.current.nodes.map((node) => [node.address, node]));
-  const changes: NodeChanges = { added: [], removed: [], changed: [] };
+  const changes: NodeChanges = { added: [], removed: [], changed: [], renamed: [], reordered: [] };
   for (const node of yml.nodes) {
     const was = before.get(node.address);
     before.delete(node.address);
@@ -45,9 +49,27 @@ export function nodeChanges(yml: Pick<ClusterYml, 'nodes'>, state: RkeState): No
     const adds = node.roles.filter((role) => !was.roles.includes(role));
     const drops = was.roles.filter((role) => !node.roles.includes(role));
     if (adds.length > 0 || drops.length > 0) changes.changed.push({ address: node.address, adds, drops });
+    const { address } = node;
+    for (const [key, file, stated] of [
+      ['hostname_override', node.hostnameOverride, was.hostnameOverride.toLowerCase()],
+      ['internal_address', node.internalAddress, was.internalAddress],
+    ] as const)
+      if ((file || address) !== (stated || address))
+        changes.renamed.push({ address, key, file: file || address, state: stated || address });
   }
   changes.removed.push(...before.keys());
+  // Their addresses are arguments of each other: of etcd's members, and of the proxies to the apiservers.
+  for (const role of ['etcd', 'controlplane'] as const) {
+    const [now, then] = [hosts(yml.nodes, role), hosts(state.current.nodes, role)];
+    const both = (list: string[]) =>
+      list.filter((address) => now.includes(address) && then.includes(address));
+    if (both(now).join() !== both(then).join()) changes.reordered.push(role);
+  }
   return changes;
+}
+
+function hosts(nodes: readonly { address: string; roles: readonly RkeRole[] }[], role: RkeRole): string[] {
+  return nodes.filter((node) => node.roles.includes(role)).map((node) => node.address);
 }
 
 /** Where a person's own values live: what currentState has there and the file lacks was taken out of the file. */

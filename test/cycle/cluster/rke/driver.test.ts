@@ -199,8 +199,8 @@ describe('the state file of rke', () => {
 });
 
 const YML = `nodes:
-- {address: 10.0.0.1, user: rke, role: [controlplane, etcd]}
-- {address: 10.0.0.2, user: rke, role: [worker]}
+- {address: 10.0.0.1, internal_address: 10.1.0.1, hostname_override: n1, user: rke, role: [controlplane, etcd]}
+- {address: 10.0.0.2, internal_address: 10.1.0.2, hostname_override: n2, user: rke, role: [worker]}
 cluster_name: home
 kubernetes_version: v1.20.15-rancher2-1
 services:
@@ -244,6 +244,27 @@ describe('what rke up would apply besides nodes', () => {
       added: ['10.0.0.3'],
       removed: ['10.0.0.2'],
       changed: [{ address: '10.0.0.1', adds: ['worker'], drops: ['etcd'] }],
+      renamed: [],
+      reordered: [],
+    });
+  });
+
+  it('and to nodes: another name, another order of those that know each other', () => {
+    const state = mustReadState(stateText(), 's');
+    const [first, second] = state.current.nodes;
+    assert.ok(first && second);
+    const both = [first, { ...second, roles: first.roles }];
+    const stated = { ...state, current: { ...state.current, nodes: both } };
+    const nodes = both.map((node) => ({ ...node, labels: {}, taints: [], line: 1 }));
+    const none = { added: [], removed: [], changed: [] };
+    assert.deepEqual(nodeChanges({ nodes }, stated), { ...none, renamed: [], reordered: [] });
+    assert.deepEqual(nodeChanges({ nodes: nodes.toReversed() }, stated).reordered, ['etcd', 'controlplane']);
+    const other = nodes.map((node) => ({ ...node, hostnameOverride: 'other' }));
+    assert.deepEqual(nodeChanges({ nodes: other }, stated).renamed[0], {
+      address: first.address,
+      key: 'hostname_override',
+      file: 'other',
+      state: first.hostnameOverride || first.address,
     });
   });
 });
