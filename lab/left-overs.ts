@@ -28,6 +28,8 @@ export async function leftOvers(lab: Lab, name: string, address: string): Promis
   if (members.some((member) => member.address === address)) left.push(`etcd has a member at ${address}`);
   if (showFile(example.repositories.user, 'cluster.yml').includes(address))
     left.push(`cluster.yml names ${address}`);
+  if (showFile(example.repositories.user, 'known_hosts').includes(address))
+    left.push(`known_hosts names ${address}`);
   if (showFile(example.repositories.gitops, VALUES).includes(address))
     left.push(`the ingress values name ${address}`);
   const files = Object.fromEntries(proxy.nginx.files.map((file) => [file, readFileSync(file, 'utf8')]));

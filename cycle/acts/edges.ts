@@ -35,7 +35,9 @@ export async function changeProxy(
   if (outcome === 'reloaded') return;
   // Somebody else edited at the same moment: what was read is stale, and the engine reads again.
   if (outcome.refused === 'changed' || outcome.refused === 'busy')
-    throw new CodedError('NC1250', `${name}: ${outcome.refused}.`, [outcome.output]);
+    throw new CodedError('NC1250', `${name}: its files were changed by somebody else (${outcome.refused}).`, [
+      outcome.output,
+    ]);
   throw new Refused(
     refuse(
       'NC1251',
@@ -95,8 +97,12 @@ export async function changeDns(ctx: Context, change: Swap, signal: AbortSignal)
   await requireLock(ctx, signal);
   const outcome = await ctx.dns.swap(change, waitMs(DNS_MS, signal));
   if (outcome === 'swapped') return;
-  if (outcome.refused === 'stale' || outcome.refused === 'unreachable')
-    throw new CodedError('NC1250', `${change.name}: ${outcome.refused}.`, [outcome.detail]);
+  if (outcome.refused === 'stale')
+    throw new CodedError('NC1250', `${change.name} was changed by somebody else.`, [outcome.detail]);
+  if (outcome.refused === 'unreachable')
+    throw new CodedError('NC4040', `${change.name} was not changed: ${ctx.dns.primary} did not answer.`, [
+      outcome.detail,
+    ]);
   throw new Refused(
     refuse('NC1252', `The server of ${ctx.dns.zone} refused to change ${change.name} (${outcome.refused}).`, [
       outcome.detail,

@@ -3,7 +3,7 @@ import { jobKey, targetOf } from '../../agent-bridge/client/client.ts';
 import type { ChangeName, Params, Result } from '../../agent-bridge/protocol/operations.ts';
 import { CodedError } from '../../ports/errors.ts';
 import { waitMs, type Context } from '../context.ts';
-import { pinHost } from '../plan/known-hosts.ts';
+import { forgetAddress, pinHost } from '../plan/known-hosts.ts';
 import type { ProvisionActs } from '../steps/provision-node.ts';
 import { requireLock } from './facts.ts';
 import { editFile } from './git.ts';
@@ -122,6 +122,27 @@ export async function pinHostKeys(
       path: ctx.config.ssh.knownHosts,
       edit: (text) => pinHost(text, address, port, keys),
       message: `Pin the SSH host key of ${node} (${address})`,
+      before: async () => {
+        await requireLock(ctx, signal);
+      },
+    },
+    signal,
+  );
+}
+
+export async function forgetHostKeys(
+  ctx: Context,
+  node: string,
+  address: string,
+  signal: AbortSignal,
+): Promise<void> {
+  await editFile(
+    ctx,
+    {
+      repo: ctx.repo,
+      path: ctx.config.ssh.knownHosts,
+      edit: (text) => forgetAddress(text, address),
+      message: `Forget the SSH host key of ${node} (${address})`,
       before: async () => {
         await requireLock(ctx, signal);
       },

@@ -10,7 +10,7 @@ import { drainNode, label, removeOrphan, setCordon, setLeavingTaint } from './cl
 import { askForSync, changeDns, changeProxy, drainProxy, editValues } from './edges.ts';
 import { moveLeader, snapshotEtcd } from './etcd.ts';
 import { writeFacts } from './facts.ts';
-import { buildImage, createVm, deleteVm, pinHostKeys, stopVm } from './host.ts';
+import { buildImage, createVm, deleteVm, forgetHostKeys, pinHostKeys, stopVm } from './host.ts';
 import { editClusterYml, runRkeUp } from './rke.ts';
 
 export function provisionActs(ctx: Context): ProvisionActs {
@@ -48,6 +48,7 @@ export function deleteVmActs(ctx: Context): DeleteVmActs {
   return {
     stopVm: (id, signal) => stopVm(ctx, id, signal),
     deleteVm: (id, signal) => deleteVm(ctx, id, signal),
+    forgetHostKeys: (node, address, signal) => forgetHostKeys(ctx, node, address, signal),
     changeDns: (change, signal) => changeDns(ctx, change, signal),
     label: (node, labels, signal) => label(ctx, node, labels, signal),
     writeFacts: (change, signal) => writeFacts(ctx, change, signal),

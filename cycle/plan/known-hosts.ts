@@ -35,3 +35,14 @@ export function unpinHost(text: string, address: string, port: number): string {
     .filter((line) => line.trim().split(/\s+/)[0] !== wanted)
     .join('');
 }
+
+/** The text without the lines that pin only this address, at any port. */
+export function forgetAddress(text: string, address: string): string {
+  return text
+    .split(/(?<=\n)/)
+    .filter((line) => {
+      const host = line.trim().split(/\s+/)[0] ?? '';
+      return host !== address && !(host.startsWith(`[${address}]:`) && !host.includes(','));
+    })
+    .join('');
+}

@@ -4,6 +4,7 @@ import type { Config } from '../config/schema.ts';
 import { NO_FACTS, type Facts } from '../facts.ts';
 import { addressOf, kubeNode, vmOf, withNode, type Slice } from '../observed.ts';
 import { membersOn, type Swap } from '../edge/dns/zone.ts';
+import { forgetAddress } from '../plan/known-hosts.ts';
 import { whyNodeStays } from '../plan/leaving.ts';
 import { aliasSet, fullName, nodeRecord } from '../plan/dns-records.ts';
 import { refuse, type Action, type Plan } from '../step.ts';
@@ -16,6 +17,7 @@ export type DeleteVmWorld = Slice<
   | 'vms'
   | 'jobs'
   | 'intent'
+  | 'knownHosts'
   | 'state'
   | 'kube'
   | 'etcd'
@@ -34,6 +36,8 @@ export interface DeleteVmActs {
   stopVm(id: string, signal: AbortSignal): Promise<void>;
   /** Sets the VM aside. */
   deleteVm(id: string, signal: AbortSignal): Promise<void>;
+  /** Commits known_hosts without the keys of the address. */
+  forgetHostKeys(node: string, address: string, signal: AbortSignal): Promise<void>;
   changeDns(change: Swap, signal: AbortSignal): Promise<void>;
   label(node: string, labels: Record<string, string | null>, signal: AbortSignal): Promise<void>;
   writeFacts(change: Partial<Facts> | 'clear', signal: AbortSignal): Promise<void>;
@@ -120,6 +124,16 @@ export function planDeleteVm<W extends DeleteVmWorld>(
         ...o,
         vms: o.vms.map((v) => (v.id === vm.id ? { ...v, setAside: true, state: 'off' as const } : v)),
       }),
+    });
+  }
+  if (address !== undefined && forgetAddress(world.knownHosts, address) !== world.knownHosts) {
+    actions.push({
+      id: `hostkey.forget ${leaving}`,
+      reason: `known_hosts still has the host key of ${address}, where another machine may be one day`,
+      apply: (signal) => acts.forgetHostKeys(leaving, address, signal),
+      done: (o) => forgetAddress(o.knownHosts, address) === o.knownHosts,
+      settleMs,
+      predict: (o) => ({ ...o, knownHosts: forgetAddress(o.knownHosts, address) }),
     });
   }
   if (kubeNode(world, staying)?.labels[REPLACES_LABEL] !== undefined) {

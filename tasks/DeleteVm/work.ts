@@ -21,6 +21,7 @@ export const work: Work = {
         'vms',
         'jobs',
         'intent',
+        'knownHosts',
         'state',
         'kube',
         'etcd',

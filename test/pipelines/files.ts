@@ -1,5 +1,5 @@
 /** The product's pipeline and tasks as they stand in the repository; shared by the tests of this folder. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expandPipeline, type ExpandedPipeline } from '../../lab/runner/run.ts';
@@ -29,7 +29,7 @@ export interface Manifest {
 }
 
 export const TASK_NAMES: readonly string[] = readdirSync(join(ROOT, 'tasks'), { withFileTypes: true })
-  .filter((entry) => entry.isDirectory())
+  .filter((entry) => existsSync(join(ROOT, 'tasks', entry.name, 'task.json')))
   .map((entry) => entry.name);
 
 export function manifest(name: string): Manifest {

@@ -17,17 +17,19 @@ const ids = <O>(planned: Plan<O>) =>
   isRefusal(planned) ? assert.fail(JSON.stringify(planned)) : planned.map(({ id }) => id);
 
 describe('DeleteVm', () => {
-  it('forgets the node in DNS, sets the VM aside, and clears label and facts, the VM as the only irreversible act', () => {
+  it('forgets the node in DNS, sets the VM aside, forgets its host key, and clears label and facts, the VM as the only irreversible act', () => {
     const planned = plan(gone);
     assert.deepEqual(ids(planned), [
       'dns.forget home-n1',
       'vm.delete home-n1',
+      'hostkey.forget home-n1',
       'label.clear home-n5',
       'facts.clear',
     ]);
     assert.deepEqual(!isRefusal(planned) && planned.map(({ irreversible }) => irreversible === true), [
       false,
       true,
+      false,
       false,
       false,
     ]);
@@ -93,6 +95,7 @@ describe('DeleteVm', () => {
     const aside = gone.vms.map((vm) => (vm.name === 'home-n1' ? { ...vm, setAside: true } : vm));
     assert.deepEqual(ids(plan({ ...gone, vms: aside })), [
       'dns.forget home-n1',
+      'hostkey.forget home-n1',
       'label.clear home-n5',
       'facts.clear',
     ]);

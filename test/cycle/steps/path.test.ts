@@ -31,7 +31,13 @@ const PRECAUTIONS = ['etcd.snapshot home-n1', 'etcd.moveLeader home-n1'];
 const drop = (role: string) => [`cluster.yml drop ${role} home-n1`, `rke up without ${role} home-n1`];
 const EMPTY = ['cordon home-n1', 'drain home-n1', 'taint home-n1'];
 const REMOVE = ['cluster.yml remove home-n1', 'rke up without home-n1'];
-const DELETE = ['dns.forget home-n1', 'vm.delete home-n1', 'label.clear home-n5', 'facts.clear'];
+const DELETE = [
+  'dns.forget home-n1',
+  'vm.delete home-n1',
+  'hostkey.forget home-n1',
+  'label.clear home-n5',
+  'facts.clear',
+];
 
 /** Between the join and the deletion. */
 const MIDDLE: Record<string, string[]> = {
