@@ -88,7 +88,7 @@ export function snapshotOf(config: Config, world: World): WorldSnapshot {
         .filter((key) => key.startsWith('node-role.kubernetes.io/'))
         .map((key) => key.slice('node-role.kubernetes.io/'.length)),
       ageDays: Math.round(ageDays * 10) / 10,
-      image: vm?.imageBuiltAt ?? vm?.image ?? '',
+      image: vm?.imageBuiltAt?.slice(0, 'YYYY-MM-DD'.length) ?? vm?.image ?? '',
       ready: node.ready,
     })),
     etcd: world.etcd.members.map(({ name, healthy, leader }) => ({ name, healthy, leader })),

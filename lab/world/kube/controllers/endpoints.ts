@@ -37,10 +37,11 @@ export function watchEndpoints(context: ControllerContext): () => void {
         visibleAtMs.set(pod.metadata.uid, context.world.clock.nowMs() + delayMs);
         lookLate();
       }
-    } else if (is !== was || pod.status.podIP !== before?.status.podIP) {
-      if (is) visibleAtMs.delete(pod.metadata.uid);
-      look();
+      return;
     }
+    if (is) visibleAtMs.delete(pod.metadata.uid);
+    // A pod that never served is in the list too, as one that is not ready: its end counts as much.
+    look();
   });
   return look;
 }

@@ -69,6 +69,24 @@ describe('the controllers of the lab', () => {
     assert.ok(until(clock, () => endpointUids().length === 4, 1_000));
   });
 
+  it('take out a pod that ends before it was ready', () => {
+    const [victim] = pods('shop');
+    assert.ok(victim);
+    const { name, uid } = victim.metadata;
+    store().change('pods', name, 'shop', (draft) => {
+      draft.status = {
+        ...draft.status,
+        conditions: (draft.status.conditions ?? []).map((one) => ({ ...one, status: 'False' as const })),
+      };
+    });
+    clock.advance(REAL_KIND_MS.endpointLagMax + 40);
+    assert.ok(endpointUids().includes(uid), 'not ready, but there');
+    store().remove('pods', name, 'shop', { graceSeconds: 0 });
+    // Before its successor is ready: that one's entry would take it out as well.
+    clock.advance(REAL_KIND_MS.controller + 5);
+    assert.ok(!endpointUids().includes(uid), 'still there');
+  });
+
   it('take out every one of several pods that end while another is still late', () => {
     const uids: string[] = [];
     sinon.stub(cluster.world, 'random').returns(0.5);
