@@ -258,11 +258,30 @@ function recordPlan<O>(step: Step<O>, plan: readonly Action<O>[], engine: Engine
 }
 
 function noProgress<O>(step: Step<O>, action: Action<O>, before: O, after: O, failure: unknown): CodedError {
-  const evidence = [`before: ${shortJson(before)}`, `after: ${shortJson(after)}`];
-  if (failure !== undefined) evidence.unshift(describe(failure));
-  return new CodedError('NC1010', `${step.name}: ${action.id} (${action.reason})`, evidence, {
+  const planned = step.plan(after);
+  const same = isRefusal(planned) ? undefined : planned.find(({ id }) => id === action.id);
+  const evidence = [
+    ...(failure === undefined ? [] : [describe(failure)]),
+    ...partsOf(before, action.predict(before)).flatMap((part) => [
+      `${part} before: ${shortJson(partOf(before, part))}`.trimStart(),
+      `${part} after: ${shortJson(partOf(after, part))}`.trimStart(),
+    ]),
+  ];
+  return new CodedError('NC1010', `${step.name}: ${action.id} (${(same ?? action).reason})`, evidence, {
     cause: failure,
   });
+}
+
+/** The parts of an observation that an action should have changed: those that a person compares. */
+function partsOf(before: unknown, expected: unknown): string[] {
+  const differs = (part: string): boolean =>
+    JSON.stringify(partOf(before, part)) !== JSON.stringify(partOf(expected, part));
+  const parts = typeof before === 'object' && before !== null ? Object.keys(before).filter(differs) : [];
+  return parts.length === 0 ? [''] : parts;
+}
+
+function partOf(observed: unknown, part: string): unknown {
+  return part === '' ? observed : (observed as Record<string, unknown>)[part];
 }
 
 function throwIfAborted(signal: AbortSignal, where: string): void {

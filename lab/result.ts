@@ -26,6 +26,9 @@ export function judge(session: Session): Verdict {
   if (last?.result.outcome !== 'succeeded' && last?.result.outcome !== 'succeededWithIssues') {
     if (refusal?.kind === 'refusal')
       return { outcome: 'refused', reason: `${refusal.code} ${refusal.what}`, replaced };
+    const rejected = last?.result.stages.find((stage) => stage.cause === 'rejected');
+    if (rejected !== undefined)
+      return { outcome: 'failed', reason: `The gate of ${rejected.name} was rejected.`, replaced };
     return { outcome: 'failed', reason: last?.issues[0]?.message ?? 'The run did not succeed.', replaced };
   }
   if (replaced.length > 0)

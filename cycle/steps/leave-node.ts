@@ -186,7 +186,7 @@ function emptyNode<W extends RemoveRoleWorld>(
   if (named.length > 0 || toEvict.length > 0 || backing.length > 0) {
     actions.push({
       id: `endpoints.gone ${leaving}`,
-      reason: 'no Service may send a request to a node that is about to go',
+      reason: `no Service may send a request to a node that is about to go${listed(named.map(({ namespace, service, pod, address }) => `${namespace}/${service} to ${pod ?? address}`))}`,
       done: (o) => endpointsOnNode(o.kube, leaving).filter(ownEndpoint(o, leaving)).length === 0,
       settleMs: Math.max(settleMs, config.kubernetes.readySeconds * 1000),
       predict: (o) => ({
@@ -205,13 +205,17 @@ function emptyNode<W extends RemoveRoleWorld>(
   if (ending.length > 0 || backing.length > 0) {
     actions.push({
       id: `pods.ended ${leaving}`,
-      reason: 'pods that are asked to end still serve the connections that they have',
+      reason: `pods that are asked to end still serve the connections that they have${listed(ending.map(({ namespace, name }) => `${namespace}/${name}`))}`,
       done: (o) => endingPods(o, leaving).length === 0,
       settleMs: config.kubernetes.drainSeconds * 1000,
       predict: (o) => withoutPods(o, leaving, (pod) => pod.deleting),
     });
   }
   return actions;
+}
+
+function listed(names: readonly string[]): string {
+  return names.length === 0 ? '' : `: ${names.join(', ')}`;
 }
 
 /** rke deletes the Node and its containers at once: what has not ended by then is cut off in the middle of an answer. */
