@@ -40,6 +40,7 @@ interface Member {
   /** Its `--initial-cluster`, frozen when it first starts. */
   initial: { cluster: string; state: 'new' | 'existing' };
   process?: ChildProcess | undefined;
+  startedMs?: number;
   log: string;
 }
 
@@ -139,6 +140,7 @@ export function realEtcd(options: EtcdProcessOptions): EtcdCluster {
       member.log += String(error);
     });
     member.process = child;
+    member.startedMs = Date.now();
   }
 
   /** Until the member answers healthy, its process ends, or the time is up (a cluster without quorum). */
@@ -152,22 +154,36 @@ export function realEtcd(options: EtcdProcessOptions): EtcdCluster {
     }
   }
 
-  /** Whether the member has the cluster's leadership to hand over; one that does not say may have it. */
-  async function leads(member: Member): Promise<boolean> {
+  /** Whether the cluster's leadership is elsewhere, if need be because it was handed over as etcd does at its end. */
+  async function follows(member: Member): Promise<boolean> {
+    const call = async (path: string, body: unknown) => {
+      const { status, text } = await gateway(target(member.address), 'POST', path, body, CALL_MS);
+      if (status !== 200) throw new Error(`etcd: ${path} answered ${text.trim()}`);
+      return JSON.parse(text) as { header?: { member_id?: string }; leader?: string };
+    };
     try {
-      const { text } = await gateway(target(member.address), 'POST', '/v3/maintenance/status', {}, CALL_MS);
-      const { header, leader } = JSON.parse(text) as { header?: { member_id?: string }; leader?: string };
-      return leader === undefined || leader === header?.member_id;
-    } catch {
+      const { header, leader } = await call('/v3/maintenance/status', {});
+      if (leader !== undefined && leader !== header?.member_id) return true;
+      const others = (await listed()).filter(
+        ({ name }) => name !== member.name && isAlive(known.get(name)?.process),
+      );
+      // Whoever has run for the shortest time was just restarted: a rolling restart does not come to it next.
+      const heir = others.sort((a, b) => startedMs(b.name) - startedMs(a.name))[0];
+      if (heir === undefined) return false;
+      await call('/v3/maintenance/transfer-leadership', { targetID: heir.id });
       return true;
+    } catch {
+      return false;
     }
   }
+
+  const startedMs = (name: string): number => known.get(name)?.startedMs ?? 0;
 
   async function stop(name: string, how: 'term' | 'kill'): Promise<void> {
     const member = known.get(name);
     const child = member?.process;
     if (member === undefined || child === undefined || !isAlive(child)) return;
-    const graceMs = how === 'kill' ? 0 : (await leads(member)) ? LEADER_END_MS : FOLLOWER_END_MS;
+    const graceMs = how === 'kill' ? 0 : (await follows(member)) ? FOLLOWER_END_MS : LEADER_END_MS;
     const ended = new Promise<void>((resolve) =>
       child.once('exit', () => {
         resolve();
