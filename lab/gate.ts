@@ -1,4 +1,5 @@
 /** Who answers at a gate: a person at the terminal, everybody's yes, or one stage's no. */
+import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import type { LabSettings } from './options.ts';
 import type { ApprovalAnswer, ApprovalRequest } from './runner/run.ts';
@@ -10,6 +11,8 @@ const NEXT: Record<string, string> = {
   etcd: 'a snapshot is taken, then the etcd member of the old node is removed',
   node: 'the old node is drained and leaves the cluster',
 };
+
+const CONTROL_C = '\u0003';
 
 export function gate(
   settings: LabSettings,
@@ -28,14 +31,40 @@ export function gate(
       return 'approve';
     }
     show({ kind: 'approval.asked', stage, lines });
-    const terminal = createInterface({ input: process.stdin, output: process.stdout });
-    try {
-      const answer = await terminal.question(`\n${stage}: ${lines.join(' ')}. Approve? [y/n] `);
-      const approved = /^y(es)?$/i.test(answer.trim());
-      show({ kind: 'approval.answered', stage, approved, by: 'you' });
-      return approved ? 'approve' : 'reject';
-    } finally {
-      terminal.close();
-    }
+    const approved = await (process.stdin.isTTY
+      ? pressed()
+      : typed(`${stage}: ${lines.join(' ')}. Approve?`));
+    show({ kind: 'approval.answered', stage, approved, by: 'you' });
+    return approved ? 'approve' : 'reject';
   };
+}
+
+/** One key at a terminal: a line that the terminal echoes would break the view, which asks the question itself. */
+async function pressed(): Promise<boolean> {
+  const { stdin } = process;
+  stdin.setRawMode(true);
+  stdin.resume();
+  try {
+    for (;;) {
+      const [key] = (await once(stdin, 'data')) as [Buffer];
+      const text = key.toString('utf8').toLowerCase();
+      if (text === 'y' || text === 'n') return text === 'y';
+      if (text !== CONTROL_C) continue;
+      // In raw mode the terminal does not make the signal.
+      process.kill(process.pid, 'SIGINT');
+      return false;
+    }
+  } finally {
+    stdin.setRawMode(false);
+    stdin.pause();
+  }
+}
+
+async function typed(question: string): Promise<boolean> {
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    return /^y(es)?$/i.test((await terminal.question(`${question} [y/n] `)).trim());
+  } finally {
+    terminal.close();
+  }
 }
