@@ -6,10 +6,17 @@ import { ingressAddresses } from '../../../cycle/edge/gitops/values.ts';
 import type { ExampleShape } from '../../../lab/example.ts';
 import { recordsOf, showFile, VALUES } from '../../../lab/left-overs.ts';
 import { queueRun, type QueuedRun } from '../../../lab/queue.ts';
-import type { ApprovalRequest } from '../../../lab/runner/run.ts';
+import type { ApprovalRequest, RunnerEvent } from '../../../lab/runner/run.ts';
 import { startLab, type Lab } from '../../../lab/start.ts';
 import type { TrafficResult } from '../../../lab/traffic/statistics.ts';
 import { startTraffic } from '../../../lab/traffic-process.ts';
+
+export interface SessionRun extends QueuedRun {
+  cancelledAtMs?: number | undefined;
+  /** Steps that have ended, in their order. */
+  steps: EndedStep[];
+}
+type EndedStep = Extract<RunnerEvent, { type: 'step'; state: 'ended' }>;
 
 export interface LabSession {
   lab: Lab;
@@ -18,7 +25,9 @@ export interface LabSession {
     parameters?: Record<string, string | number | boolean>;
     kill?: string;
     reject?: string;
-  }): Promise<QueuedRun>;
+    /** A person cancels the run in the middle of this task. */
+    cancel?: string;
+  }): Promise<SessionRun>;
   /** Ends the traffic and gives what it saw. */
   traffic(): Promise<TrafficResult>;
   close(): Promise<void>;
@@ -45,14 +54,27 @@ export async function labSession(
   return {
     lab,
     traffic: endTraffic,
-    queue: ({ parameters = {}, kill, reject } = {}) => {
+    queue: async ({ parameters = {}, kill, reject, cancel } = {}) => {
       let pid: number | undefined;
-      return queueRun(lab, {
+      let running = '';
+      let cancelledAtMs: number | undefined;
+      const steps: EndedStep[] = [];
+      const canceller = new AbortController();
+      const run = await queueRun(lab, {
         parameters,
         minuteMs: MINUTE_MS,
         approve: ({ stage }: ApprovalRequest) =>
           Promise.resolve(stage.replace(/_\d+$/, '') === reject ? 'reject' : 'approve'),
+        signal: canceller.signal,
         onEvent: (event) => {
+          if (event.type === 'step' && event.state === 'ended') steps.push(event);
+          if (running === cancel && event.type === 'log' && event.line.includes('##[group]Doing')) {
+            running = '';
+            setTimeout(() => {
+              cancelledAtMs = Date.now();
+              canceller.abort();
+            }, KILL_AFTER_MS);
+          }
           if (pid === undefined || event.type !== 'log') return;
           const acts = event.line.includes('##[group]Doing');
           // An attempt that finds nothing to do is killed too, so that the run as a whole fails.
@@ -62,9 +84,11 @@ export async function labSession(
           setTimeout(() => killQuietly(target), acts ? KILL_AFTER_MS : KILL_AT_LAST_MS);
         },
         onTaskSpawn: ({ task, pid: spawned }) => {
+          running = task;
           if (task === kill) pid = spawned;
         },
       });
+      return { ...run, cancelledAtMs, steps };
     },
     async close() {
       if (traffic !== undefined) await endTraffic().catch(() => undefined);
