@@ -18,6 +18,8 @@ export type LogEvent =
   | Ended
   /** `count` equal refusals in a row, merged. */
   | { event: 'refused'; client: string; op: string; code: RefusalCode; field: string; count: number }
+  /** Another bridge.yaml is in force; who is named in it. */
+  | { event: 'policy'; clients: string[] }
   /** What a person did with the admin commands while the bridge ran or stood. */
   | { event: 'admin'; what: string; vmId: string; cluster: string; node: string; at: string };
 

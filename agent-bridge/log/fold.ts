@@ -98,6 +98,7 @@ export function apply(state: State, entry: Entry): void {
     case 'boot':
     case 'torn':
     case 'refused':
+    case 'policy':
     case 'admin':
       return;
   }

@@ -45,23 +45,28 @@ export interface ListenOptions {
 
 export interface Listening {
   port: number;
+  /** Other clients are listed from now on; the connections of those that no longer are end here. */
+  policyChanged(): void;
   /** Takes no more, lets answers go out, and closes. */
   close(): Promise<void>;
 }
 
 export async function listen(options: ListenOptions): Promise<Listening> {
   const closing = new AbortController();
-  const server = createServer({
+  const secureContext = () => ({
     key: options.key,
     cert: options.cert,
     ca: options.clientCertificates(),
-    requestCert: true,
-    rejectUnauthorized: true,
-    minVersion: 'TLSv1.3',
-    maxVersion: 'TLSv1.3',
+    minVersion: 'TLSv1.3' as const,
+    maxVersion: 'TLSv1.3' as const,
     // Tickets become names in a server-side cache that is never filled: a session cannot be resumed, which matters
     // because a resumed one needs no client key and shows no certificate.
     secureOptions: constants.SSL_OP_NO_TICKET,
+  });
+  const server = createServer({
+    ...secureContext(),
+    requestCert: true,
+    rejectUnauthorized: true,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     maxHeaderSize: HEADER_LIMIT_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -76,6 +81,11 @@ export async function listen(options: ListenOptions): Promise<Listening> {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
+  const doors = new Set<TLSSocket>();
+  server.on('secureConnection', (socket: TLSSocket) => {
+    doors.add(socket);
+    socket.once('close', () => doors.delete(socket));
+  });
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   server.on('clientError', (_error, socket) => socket.destroy());
   server.on('checkContinue', (_request, response: ServerResponse) =>
@@ -86,15 +96,19 @@ export async function listen(options: ListenOptions): Promise<Listening> {
     void serve(request, response).catch(() => request.destroy());
   });
 
+  function clientAt(socket: TLSSocket): ClientPolicy | undefined {
+    const fingerprint = socket.getPeerX509Certificate()?.fingerprint256.replaceAll(':', '').toLowerCase();
+    const known = socket.authorized && !socket.isSessionReused() && fingerprint !== undefined;
+    return known ? options.clientOf(fingerprint) : undefined;
+  }
+
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const socket = request.socket;
     if (!(socket instanceof TLSSocket)) {
       socket.destroy();
       return;
     }
-    const fingerprint = socket.getPeerX509Certificate()?.fingerprint256.replaceAll(':', '').toLowerCase();
-    const known = socket.authorized && !socket.isSessionReused() && fingerprint !== undefined;
-    const client = known ? options.clientOf(fingerprint) : undefined;
+    const client = clientAt(socket);
     if (!client) {
       socket.destroy();
       return;
@@ -135,6 +149,10 @@ export async function listen(options: ListenOptions): Promise<Listening> {
   });
   return {
     port: (server.address() as AddressInfo).port,
+    policyChanged() {
+      server.setSecureContext(secureContext());
+      for (const socket of doors) if (clientAt(socket) === undefined) socket.destroy();
+    },
     async close() {
       closing.abort();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));

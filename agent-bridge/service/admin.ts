@@ -1,7 +1,6 @@
 /** The admin bundle, `bridge-admin.cjs`: `init` and `enroll`, which make certificates, and all other commands. */
 import { dirname, join, resolve } from 'node:path';
 import { X509Certificate } from 'node:crypto';
-import { isMap, isSeq, parseDocument } from 'yaml';
 import { CodedError } from '../../ports/errors.ts';
 import { Name } from '../protocol/shapes.ts';
 import { plainFingerprint } from '../server/policy.ts';
@@ -9,6 +8,7 @@ import { text } from './bridge.ts';
 import { issue } from './certificates.ts';
 import { readCommandLine } from './command-line.ts';
 import { readPolicy, runCommand } from './commands.ts';
+import { withFingerprint } from './policy-file.ts';
 import type { CommandPorts } from './commands.ts';
 import { commandPorts, endWith } from './process-adapter.ts';
 import { placesIn } from './places.ts';
@@ -20,7 +20,7 @@ async function runAdmin(argv: readonly string[]): Promise<number> {
   const ports = commandPorts(join(dirname(process.argv[1] ?? ''), 'bridge.cjs'));
   const [command, ...rest] = argv;
   if (command !== 'init' && command !== 'enroll') return runCommand(argv, ports);
-  const line = readCommandLine(rest, ['config', 'json', 'data-dir'], []);
+  const line = readCommandLine(rest, ['config', 'json', 'data-dir', 'fingerprint'], []);
   const config = resolve(line.options.get('config') ?? 'bridge.yaml');
   return command === 'init'
     ? init(config, line.options.get('data-dir'), ports)
@@ -77,21 +77,9 @@ function enroll(config: string, name: string, json: string | undefined, ports: C
   ])
     print(part);
   print(
-    `${config} now names the client ${name}; what it may do is written there, and the bridge reads it when it starts.`,
+    `${config} now names the client ${name}; what it may do is written there; a bridge that runs takes a change within a second.`,
   );
   return 0;
-}
-
-/** Only this one value changes; comments and order stay. A client that was not there gets an entry without grants. */
-function withFingerprint(source: string, name: string, fingerprint: string): string {
-  const document = parseDocument(source);
-  const clients = document.get('clients');
-  const items = isSeq(clients) ? clients.items : [];
-  const index = items.findIndex((item) => isMap(item) && item.get('name') === name);
-  if (index !== -1) document.setIn(['clients', index, 'fingerprint'], fingerprint);
-  else if (isSeq(clients)) document.addIn(['clients'], { name, fingerprint, clusters: [], operations: [] });
-  else document.set('clients', [{ name, fingerprint, clusters: [], operations: [] }]);
-  return document.toString({ lineWidth: 0 });
 }
 
 function serverPin(path: string, { disk }: CommandPorts): string {

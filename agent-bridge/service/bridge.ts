@@ -38,6 +38,8 @@ export const BRIDGE_VERSION = '0.1.0';
 
 /** How soon a set-aside VM's time and an admin command are seen. */
 const SLOW_LOOP_MS = 1_000;
+/** How soon a change of bridge.yaml counts: a revoked client is out within a second. */
+const POLICY_POLL_MS = 250;
 /** A purge that failed is tried again after this. */
 const PURGE_RETRY_MS = 3_600_000;
 /** A job's stored log; Packer at its most talkative writes some MB. */
@@ -58,7 +60,16 @@ export interface Bridge {
   stop(): Promise<void>;
 }
 
-export async function startBridge(policy: BridgePolicy, ports: BridgePorts): Promise<Bridge> {
+/**
+ * `changed`: another text of bridge.yaml than was seen last, if there is one; throws when it is broken, and the
+ * policy in force stays.
+ */
+export async function startBridge(
+  atStart: BridgePolicy,
+  ports: BridgePorts,
+  changed: () => BridgePolicy | undefined = () => undefined,
+): Promise<Bridge> {
+  let policy = atStart;
   const { disk, clock, random, processes, say } = ports;
   const places = placesIn(policy.dataDir);
   const cert = text(disk, places.serverCertificate);
@@ -142,6 +153,36 @@ export async function startBridge(policy: BridgePolicy, ports: BridgePorts): Pro
     }
   })();
 
+  const policyLoop = (async () => {
+    while (!stopping.signal.aborted) {
+      takePolicy();
+      await clock.sleep(POLICY_POLL_MS, stopping.signal).catch(() => {});
+    }
+  })();
+
+  function takePolicy(): void {
+    let next: BridgePolicy | undefined;
+    try {
+      next = changed();
+    } catch (error) {
+      const evidence = error instanceof CodedError ? error.evidence : [];
+      say('policyRefused', { problem: String(error), evidence, inForce: 'the policy before' });
+    }
+    if (next === undefined) return;
+    const file = next;
+    const atNextStart = AT_START_ONLY.filter(
+      (key) => canonicalJson(file[key]) !== canonicalJson(atStart[key]),
+    );
+    policy = { ...file, ...kept(atStart) };
+    try {
+      listening.policyChanged();
+      log.append({ event: 'policy', clients: policy.clients.map(({ name }) => name) });
+    } catch (error) {
+      report(String(error));
+    }
+    say('policyTaken', { clients: policy.clients.length, atNextStart });
+  }
+
   function purgeDue(): void {
     const nowMs = clock.now();
     for (const { id, setAside } of host.records.all()) {
@@ -159,12 +200,20 @@ export async function startBridge(policy: BridgePolicy, ports: BridgePorts): Pro
     async stop() {
       stopping.abort();
       await listening.close();
-      await slowLoop;
+      await Promise.all([slowLoop, policyLoop]);
       await lanes.stop();
       log.close();
       disk.remove(places.lock);
     },
   };
+}
+
+/** What a running bridge has built itself on. */
+const AT_START_ONLY = ['listen', 'engine', 'scriptsDir', 'dataDir'] as const;
+
+function kept(policy: BridgePolicy): Pick<BridgePolicy, (typeof AT_START_ONLY)[number]> {
+  const { listen: door, engine, scriptsDir, dataDir } = policy;
+  return { listen: door, engine, scriptsDir, dataDir };
 }
 
 export function engineOf(policy: BridgePolicy): Engine {
