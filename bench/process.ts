@@ -6,6 +6,7 @@ export interface Started {
   /** Milliseconds from just before the spawn. */
   ms: number;
   line: string;
+  pid: number;
   /** Ends it and waits for its end. */
   end(): Promise<void>;
 }
@@ -50,7 +51,7 @@ export async function untilLine(command: Command, fits: (line: string) => boolea
       if (line === undefined) return;
       clearTimeout(timer);
       child.off('close', early);
-      resolve({ ms, line, end });
+      resolve({ ms, line, pid: child.pid ?? 0, end });
     });
   });
 }
