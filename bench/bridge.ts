@@ -31,7 +31,6 @@ esac
 `;
 const INFO = { host: 'bench', memoryFreeMb: 8192, memoryTotalMb: 16384, diskFreeBytes: 1e11, vmsRunning: 0 };
 
-
 export interface BenchBridge {
   dir: string;
   config: string;
