@@ -16,6 +16,8 @@ export interface AuditLog {
   head(): Head;
   /** Durable when it returns. Throws `NC2003` when it cannot be written, and from then on always. */
   append(event: LogEvent): Entry;
+  /** Whether `append` still writes. */
+  writable(): boolean;
   close(): void;
 }
 
@@ -57,7 +59,7 @@ export function openLog({ disk, clock, path, bootId }: LogOptions): AuditLog {
     return entry;
   };
   if (tornBytes > 0) append({ event: 'torn', bytes: tornBytes });
-  return { state, head: () => head, append, close: () => file.close() };
+  return { state, head: () => head, append, writable: () => broken === undefined, close: () => file.close() };
 }
 
 export interface Verified {

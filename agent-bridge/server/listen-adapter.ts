@@ -45,6 +45,8 @@ export interface ListenOptions {
 
 export interface Listening {
   port: number;
+  /** Connections of listed clients that are open. */
+  connections(): number;
   /** Other clients are listed from now on; the connections of those that no longer are end here. */
   policyChanged(): void;
   /** Takes no more, lets answers go out, and closes. */
@@ -149,6 +151,7 @@ export async function listen(options: ListenOptions): Promise<Listening> {
   });
   return {
     port: (server.address() as AddressInfo).port,
+    connections: () => doors.size,
     policyChanged() {
       server.setSecureContext(secureContext());
       for (const socket of doors) if (clientAt(socket) === undefined) socket.destroy();

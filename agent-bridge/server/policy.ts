@@ -93,6 +93,14 @@ export const BridgeFile = z.strictObject({
     host: z._default(z.string(), '0.0.0.0'),
     port: z.int().check(z.minimum(0), z.maximum(65535)),
   }),
+  /** An answer for a monitor on the host itself, at 127.0.0.1; off when absent. */
+  health: z.exactOptional(
+    z.strictObject({
+      port: z.int().check(z.minimum(0), z.maximum(65535)),
+      /** Also `/metrics`, for Prometheus. */
+      metrics: z._default(z.boolean(), false),
+    }),
+  ),
   /** The URL that clients use, for `enroll` to print. */
   url: z.exactOptional(z.url()),
   engine: z.strictObject({

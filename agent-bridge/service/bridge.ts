@@ -26,11 +26,13 @@ import type { AuditLog } from '../log/log.ts';
 import { canonicalJson } from '../protocol/canonical.ts';
 import { acceptOwn, newId } from '../server/accept.ts';
 import { createHandler } from '../server/handler.ts';
+import { listenHealth } from '../server/health-adapter.ts';
 import { listen } from '../server/listen-adapter.ts';
 import type { Listening } from '../server/listen-adapter.ts';
 import { plainFingerprint } from '../server/policy.ts';
 import type { BridgePolicy } from '../server/policy.ts';
 import { refusalLog } from '../server/refusals.ts';
+import { figures } from './figures.ts';
 import { childEnvironment, readableByOthers } from './system-adapter.ts';
 import { placesIn } from './places.ts';
 
@@ -56,6 +58,8 @@ export interface BridgePorts {
 
 export interface Bridge {
   port: number;
+  /** Absent when bridge.yaml asks for no health answer. */
+  healthPort?: number | undefined;
   /** Takes no more requests and ends without ending supervisors. */
   stop(): Promise<void>;
 }
@@ -115,6 +119,7 @@ export async function startBridge(
     },
   });
   const accepting = { log, disk, lanes, clock, random, jobsDir: places.jobs };
+  const certificateExpiresAt = new Date(new X509Certificate(cert).validTo).toISOString();
   const handler = createHandler({
     ...{ log, disk, clock, lanes, accepting, report },
     policy: () => policy,
@@ -123,7 +128,7 @@ export async function startBridge(
       host,
       state: log.state,
       bridgeVersion: BRIDGE_VERSION,
-      certificateExpiresAt: new Date(new X509Certificate(cert).validTo).toISOString(),
+      certificateExpiresAt,
     },
     noteRefusal: refusalLog(log, clock),
     nextEnd: () => new Promise<void>((resolve) => waiters.push(resolve)),
@@ -141,6 +146,14 @@ export async function startBridge(
       ),
     head: () => `${log.head().seq}:${log.head().hash}`,
   });
+  const health =
+    policy.health === undefined
+      ? undefined
+      : await listenHealth({
+          ...policy.health,
+          trouble: () => (log.writable() ? undefined : 'the log cannot be written'),
+          figures: () => figures(log, listening.connections(), certificateExpiresAt),
+        });
   const slowLoop = (async () => {
     while (!stopping.signal.aborted) {
       try {
@@ -171,7 +184,7 @@ export async function startBridge(
     if (next === undefined) return;
     const file = next;
     const atNextStart = AT_START_ONLY.filter(
-      (key) => canonicalJson(file[key]) !== canonicalJson(atStart[key]),
+      (key) => canonicalJson(file[key] ?? null) !== canonicalJson(atStart[key] ?? null),
     );
     policy = { ...file, ...kept(atStart) };
     try {
@@ -197,9 +210,10 @@ export async function startBridge(
 
   return {
     port: listening.port,
+    healthPort: health?.port,
     async stop() {
       stopping.abort();
-      await listening.close();
+      await Promise.all([listening.close(), health?.close()]);
       await Promise.all([slowLoop, policyLoop]);
       await lanes.stop();
       log.close();
@@ -209,11 +223,11 @@ export async function startBridge(
 }
 
 /** What a running bridge has built itself on. */
-const AT_START_ONLY = ['listen', 'engine', 'scriptsDir', 'dataDir'] as const;
+const AT_START_ONLY = ['listen', 'health', 'engine', 'scriptsDir', 'dataDir'] as const;
 
 function kept(policy: BridgePolicy): Pick<BridgePolicy, (typeof AT_START_ONLY)[number]> {
-  const { listen: door, engine, scriptsDir, dataDir } = policy;
-  return { listen: door, engine, scriptsDir, dataDir };
+  const { listen: door, health, engine, scriptsDir, dataDir } = policy;
+  return { listen: door, engine, scriptsDir, dataDir, ...(health === undefined ? {} : { health }) };
 }
 
 export function engineOf(policy: BridgePolicy): Engine {

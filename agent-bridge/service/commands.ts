@@ -78,7 +78,11 @@ export function readPolicy(path: string, { disk }: Pick<AdminPorts, 'disk'>): Br
 
 async function serve(file: PolicyFile, ports: CommandPorts): Promise<number> {
   const bridge = await startBridge(file.policy, ports, file.changed);
-  ports.say('listening', { host: file.policy.listen.host, port: bridge.port });
+  ports.say('listening', {
+    host: file.policy.listen.host,
+    port: bridge.port,
+    ...(bridge.healthPort === undefined ? {} : { healthPort: bridge.healthPort }),
+  });
   await ports.asked;
   await bridge.stop();
   ports.say('stopped');

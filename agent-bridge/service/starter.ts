@@ -3,6 +3,7 @@ export function starterPolicy(dataDir: string): string {
   return `# The allow-list of the bridge. What is not written here is not allowed. \`bridge check\` says it in words.
 version: 1
 listen: { host: 0.0.0.0, port: 8443 }
+# health: { port: 8444, metrics: false }     # http://127.0.0.1:8444/health, for a monitor on this host
 # url: https://host.example.test:8443      # what \`enroll\` prints for the agents
 
 engine:
