@@ -1,6 +1,7 @@
 /** PlanCycle as a task: the decision as outputs and as a table, the lock, and its release. */
 import { annotateFacts, release, takeTheLock } from '../cycle/acts/facts.ts';
 import type { Because } from '../cycle/plan/due.ts';
+import { endingSoon } from '../cycle/plan/expiry.ts';
 import { renderPath } from '../cycle/plan/path.ts';
 import {
   decide,
@@ -75,6 +76,7 @@ function finish(task: Task, decision: Decision, world: PlanWorld, dryRun: boolea
   const { agent, config, ctx } = task;
   if (decision.kind === 'refusal') return { kind: 'refused', refusal: decision, actions: [] };
   ctx.record({ kind: 'before', world: snapshotOf(config, world) });
+  warnOfEnds(task, world);
   if (decision.kind === 'nothing') {
     agent.line(`Nothing is due: ${decision.reason}.`);
     setOutputs(task, { due: 'false', reason: decision.reason });
@@ -109,6 +111,22 @@ function finish(task: Task, decision: Decision, world: PlanWorld, dryRun: boolea
     kind: 'done',
     message: `${decision.leaving} is replaced by ${decision.staying}: ${decision.reason}`,
   };
+}
+
+function warnOfEnds({ agent, ctx }: Task, { host, nowMs }: PlanWorld): void {
+  const certificates = [
+    {
+      what: 'The certificate of the bridge',
+      endsMs: Date.parse(host.certificateExpiresAt),
+      remedy: 'Make a new one on the host, and put its fingerprint into the service connection.',
+    },
+    {
+      what: "The agent's certificate for the bridge",
+      endsMs: ctx.bridge.certificateEndsMs,
+      remedy: 'Run bridge-admin enroll on the host again, and renew the service connection.',
+    },
+  ];
+  for (const message of endingSoon(certificates, nowMs)) agent.warning({ message });
 }
 
 function setOutputs(task: Task, outputs: Record<string, string>): void {

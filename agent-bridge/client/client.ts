@@ -2,7 +2,7 @@
  * The bridge's client, over the `http` port. It tells apart *not accepted* (nothing was made), *state unknown* (the
  * connection ended before an answer), *failed* and *done*, and keeps the head of the bridge's log as a witness.
  */
-import { createHash } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import * as z from 'zod/mini';
 import { CodedError } from '../../ports/errors.ts';
 import { PortError } from '../../ports/ports.ts';
@@ -60,6 +60,8 @@ export interface BridgeClient {
   cancel(jobId: string, wait: Wait): Promise<JobView>;
   /** `seq:hash` of the newest answer: a witness outside the host. */
   lastHead(): string | undefined;
+  /** When the client's own certificate ends, milliseconds since 1970. */
+  readonly certificateEndsMs: number;
 }
 
 /** The first pause after a lost connection; it doubles up to the last. */
@@ -98,6 +100,7 @@ export function bridgeClient(options: BridgeClientOptions): BridgeClient {
   const { clock } = options;
   const pin = options.serverPin.replaceAll(':', '').toLowerCase();
   let head: string | undefined;
+  const certificateEndsMs = Date.parse(new X509Certificate(options.cert).validTo);
 
   async function exchange(
     method: string,
@@ -217,6 +220,7 @@ export function bridgeClient(options: BridgeClientOptions): BridgeClient {
       );
     },
     lastHead: () => head,
+    certificateEndsMs,
   };
   return client;
 }
