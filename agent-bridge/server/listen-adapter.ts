@@ -90,9 +90,12 @@ export async function listen(options: ListenOptions): Promise<Listening> {
   });
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   server.on('clientError', (_error, socket) => socket.destroy());
-  server.on('checkContinue', (_request, response: ServerResponse) =>
-    send(response, refused({ code: 'badRequest' })),
-  );
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    const { socket } = request;
+    if (socket instanceof TLSSocket && clientAt(socket) !== undefined)
+      send(response, refused({ code: 'badRequest' }));
+    else socket.destroy();
+  });
   server.on('upgrade', (_request, socket) => socket.destroy());
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     void serve(request, response).catch(() => request.destroy());

@@ -231,8 +231,15 @@ function references(policy: z.infer<typeof BridgeFile>): { where: PropertyKey[];
     known(['clients', index, 'sizes'], client.sizes, policy.sizes, 'size');
     known(['clients', index, 'images'], client.images, policy.images, 'image');
     known(['clients', index, 'switches'], client.switches, policy.networks, 'network');
-    for (const [at, { zone }] of client.dns.entries())
+    for (const [at, { zone }] of client.dns.entries()) {
       known(['clients', index, 'dns', at, 'zone'], [zone], policy.zones, 'zone');
+      // Only the first would count, while a reader adds them up.
+      if (client.dns.findIndex((one) => one.zone === zone) !== at)
+        faults.push({
+          where: ['clients', index, 'dns', at],
+          message: `clients.${index}.dns.${at}: the zone ${zone} is there twice; its grants belong into one entry.`,
+        });
+    }
     const print = client.fingerprint && plainFingerprint(client.fingerprint);
     if (names.has(client.name))
       faults.push({

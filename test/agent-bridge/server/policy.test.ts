@@ -113,6 +113,11 @@ describe('the bridge’s policy', () => {
       () => parsePolicy(dangling, 'bridge.yaml'),
       (error: CodedError) => /no size "tiny"/.test(error.evidence[0] ?? ''),
     );
+    const zone = '{ zone: example.test, names: [cp-prod] }';
+    assert.throws(
+      () => parsePolicy(text.replace(zone, `${zone}, ${zone}`), 'bridge.yaml'),
+      (error: CodedError) => /the zone example\.test is there twice/.test(error.evidence[0] ?? ''),
+    );
     assert.throws(() => parsePolicy(`${text}version: 1\n`, 'bridge.yaml'), /NC2001/, 'a key twice');
   });
 
