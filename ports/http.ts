@@ -2,18 +2,30 @@
  * The real adapter of `Http`: HTTP/1.1 with kept connections, one pool for each TLS material.
  *
  * It follows no redirect, retries nothing, decodes nothing. The deadline covers the body too. A connection is
- * only handed to a request after its TLS handshake and pin are checked, so `sent` is false until then.
+ * only handed to a request after its TLS handshake and pin are checked, so `sent` is false until then; with a
+ * proxy the tunnel comes before that. A failure on the way through a proxy names the proxy.
  */
 import { createHash } from 'node:crypto';
 import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import { connect as connectTcp, isIP } from 'node:net';
 import type { Socket } from 'node:net';
-import { checkServerIdentity, connect as connectTls } from 'node:tls';
-import type { ConnectionOptions, TLSSocket } from 'node:tls';
+import { closedEarly, contextOf, dial, LONGEST_TIMER_MS, rootsWith, tlsOptions } from './http-connection.ts';
+import type { Dialling, Route } from './http-connection.ts';
+import { ConnectError, openProxy, placeOf, proxyHeaders, unauthorised } from './http-proxy.ts';
+import type { HttpProxy, Place } from './http-proxy.ts';
 import { PortError } from './ports.ts';
-import type { Http, HttpRequest, HttpResponse, PortFailure, TlsMaterial } from './ports.ts';
+import type { Http, HttpRequest, HttpResponse, PortFailure } from './ports.ts';
+
+export interface HttpOptions {
+  /** For everything that its list does not name and that is not on this machine. */
+  proxy?: HttpProxy | undefined;
+  /**
+   * PEM, trusted besides the system's roots where a request brings no `ca` and no pin of its own. A pin names one
+   * certificate, whoever issued it: nothing is added to it, so the bridge is the bridge behind any proxy.
+   */
+  ca?: readonly string[] | undefined;
+}
 
 export interface HttpAdapter {
   http: Http;
@@ -23,22 +35,29 @@ export interface HttpAdapter {
 
 /** Node's own servers close an idle connection after 5 s: ours goes first, or a request would meet the close. */
 const IDLE_MS = 4_000;
-const LONGEST_TIMER_MS = 2_147_483_647;
 
-export function openHttp(): HttpAdapter {
+/** @throws PortError `protocol` when the proxy's URL is none. */
+export function openHttp(options: HttpOptions = {}): HttpAdapter {
   const pools = new Map<string, HttpAgent | HttpsAgent>();
+  const roots = rootsWith(options.ca ?? []);
+  const proxy = options.proxy === undefined ? undefined : openProxy(options.proxy);
 
+  const routeOf = (request: HttpRequest, url: URL): Route => {
+    const place = request.connectTo === undefined ? placeOf(url) : placeNamed(request.connectTo);
+    const through = proxy?.bypasses(url, place) === false ? proxy : undefined;
+    return { place, proxy: through, forwarded: through !== undefined && mayForward(request, url) };
+  };
   const poolFor = (request: HttpRequest, url: URL) => {
     const key = poolKey(request, url);
     const known = pools.get(key);
     if (known !== undefined) return known;
-    const pool = createPool(request, url);
+    const pool = createPool(request, url, roots);
     pools.set(key, pool);
     return pool;
   };
 
   return {
-    http: (request) => exchange(request, poolFor),
+    http: (request) => exchange(request, routeOf, poolFor),
     close: () => {
       for (const pool of pools.values()) pool.destroy();
       pools.clear();
@@ -46,16 +65,27 @@ export function openHttp(): HttpAdapter {
   };
 }
 
+/** A proxy that forwards decides by the URL where it connects to, and writes Host anew (RFC 9112, 3.2.2). */
+function mayForward(request: HttpRequest, url: URL): boolean {
+  const namesHost = Object.keys(request.headers ?? {}).some((name) => name.toLowerCase() === 'host');
+  return url.protocol === 'http:' && request.connectTo === undefined && !namesHost;
+}
+
 type PoolFor = (request: HttpRequest, url: URL) => HttpAgent | HttpsAgent;
 
-function exchange(request: HttpRequest, poolFor: PoolFor): Promise<HttpResponse> {
+type RouteOf = (request: HttpRequest, url: URL) => Route;
+
+function exchange(request: HttpRequest, routeOf: RouteOf, poolFor: PoolFor): Promise<HttpResponse> {
   return new Promise((resolve, reject) => {
     const where = `${request.method} ${request.url.replace(/[?#].*$/s, '')}`;
     let sent = false;
     let ended: PortError | undefined;
     let outgoing: ClientRequest | undefined;
-    const failed = (kind: PortFailure, message: string) =>
-      new PortError(kind, 'http', `${where}: ${message}`, sent);
+    let route: Route | undefined;
+    const failed = (kind: PortFailure, message: string, seen = sent) => {
+      const through = route?.proxy === undefined ? '' : ` (through the proxy ${route.proxy.name})`;
+      return new PortError(kind, 'http', `${where}: ${message}${through}`, seen);
+    };
 
     if (request.signal?.aborted) {
       reject(failed('aborted', 'aborted'));
@@ -76,14 +106,20 @@ function exchange(request: HttpRequest, poolFor: PoolFor): Promise<HttpResponse>
     };
     request.signal?.addEventListener('abort', onAbort, { once: true });
 
+    let way: Route;
     try {
       const url = new URL(request.url);
+      route = way = routeOf(request, url);
       const options: RequestOptions & Connecting = {
         method: request.method,
         headers: framed(request),
         agent: poolFor(request, url),
-        connecting: { deadlineMs: request.deadlineMs, signal: request.signal },
+        connecting: { deadlineMs: request.deadlineMs, signal: request.signal, route },
       };
+      if (route.proxy !== undefined && route.forwarded) {
+        options.path = `${url.origin}${url.pathname}${url.search}`;
+        options.headers = { ...framed(request), ...proxyHeaders(route.proxy) };
+      }
       outgoing = url.protocol === 'https:' ? httpsRequest(url, options) : httpRequest(url, options);
     } catch (error) {
       settle();
@@ -99,6 +135,12 @@ function exchange(request: HttpRequest, poolFor: PoolFor): Promise<HttpResponse>
     });
     outgoing.on('response', (incoming) => {
       incoming.on('close', settle);
+      if (way.proxy !== undefined && way.forwarded && incoming.statusCode === 407) {
+        const { failure, message } = unauthorised(incoming, way.proxy);
+        reject(failed(failure, message, false));
+        incoming.destroy();
+        return;
+      }
       resolve({
         status: incoming.statusCode ?? 0,
         headers: flat(incoming),
@@ -137,105 +179,54 @@ function flat(incoming: IncomingMessage): Record<string, string> {
 }
 
 interface Connecting {
-  connecting?: { deadlineMs: number; signal?: AbortSignal | undefined };
+  connecting?: Dialling;
 }
 
 type Connected = (error: Error | null, socket?: Socket) => void;
 
-function poolKey({ tls, connectTo }: HttpRequest, url: URL): string {
+function poolKey(request: HttpRequest, url: URL): string {
+  const { tls, connectTo } = request;
   const parts = [url.protocol, connectTo, tls?.ca, tls?.cert, tls?.key, tls?.servername, tls?.pinSha256];
+  // A connection to the proxy and a tunnel behind it are not one another's.
+  parts.push(mayForward(request, url) ? 'forward' : 'tunnel');
   return createHash('sha256')
     .update(JSON.stringify(parts.map((part) => part ?? null)))
     .digest('hex');
 }
 
-function createPool(request: HttpRequest, url: URL): HttpAgent | HttpsAgent {
-  const { tls, connectTo } = request;
+function createPool(request: HttpRequest, url: URL, roots: string[] | undefined): HttpAgent | HttpsAgent {
+  const { tls } = request;
   const secure = url.protocol === 'https:';
   const options = { keepAlive: true, timeout: IDLE_MS, maxCachedSessions: 0 };
   const pool = secure ? new HttpsAgent(options) : new HttpAgent(options);
+  // Made once: reading all the roots anew would cost every connection some milliseconds.
+  const secureContext = secure ? contextOf(tls, roots) : undefined;
   const open = (asked: RequestOptions & Connecting, connected: Connected) => {
-    const place = placeOf(connectTo, asked);
-    const pin = tls?.pinSha256;
-    if (secure) {
-      const socket = connectTls({ ...place, ...tlsOptions(tls, String(asked.host ?? asked.hostname)) });
-      whenConnected(socket, 'secureConnect', () => pinError(socket, pin), asked.connecting, connected);
-    } else {
-      const socket = connectTcp(place);
-      whenConnected(socket, 'connect', () => null, asked.connecting, connected);
+    const { connecting } = asked;
+    if (connecting === undefined) {
+      connected(new Error('asked without a route'));
+      return;
     }
+    const security = secureContext && {
+      ...tlsOptions(tls, String(asked.host ?? asked.hostname)),
+      secureContext,
+    };
+    dial(connecting, security, tls?.pinSha256, roots).then(
+      (socket) => (socket.destroyed ? connected(closedEarly()) : connected(null, socket)),
+      (error: unknown) => connected(error as Error),
+    );
   };
   // The types know only the synchronous form; the agent itself waits for the callback when nothing is returned.
   Object.assign(pool, { createConnection: open });
   return pool;
 }
 
-function placeOf(connectTo: string | undefined, asked: RequestOptions): { host: string; port: number } {
-  if (connectTo !== undefined) {
-    const colon = connectTo.lastIndexOf(':');
-    const host = connectTo.slice(0, colon).replace(/^\[|\]$/g, '');
-    return { host, port: Number(connectTo.slice(colon + 1)) };
-  }
-  return { host: String(asked.host ?? asked.hostname), port: Number(asked.port) };
-}
-
-function tlsOptions(tls: TlsMaterial | undefined, urlHost: string): ConnectionOptions {
-  const name = tls?.servername ?? urlHost.replace(/^\[|\]$/g, '');
+function placeNamed(connectTo: string): Place {
+  const colon = connectTo.lastIndexOf(':');
   return {
-    ca: tls?.ca,
-    cert: tls?.cert,
-    key: tls?.key,
-    // An address is no server name (RFC 6066, 3), but it is checked against the certificate all the same.
-    servername: isIP(name) === 0 ? name : '',
-    rejectUnauthorized: tls?.pinSha256 === undefined,
-    checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
-    ALPNProtocols: ['http/1.1'],
+    host: connectTo.slice(0, colon).replace(/^\[|\]$/g, ''),
+    port: Number(connectTo.slice(colon + 1)),
   };
-}
-
-function whenConnected(
-  socket: Socket,
-  event: 'connect' | 'secureConnect',
-  check: () => Error | null,
-  connecting: Connecting['connecting'],
-  connected: Connected,
-): void {
-  let over = false;
-  const finish = (error: Error | null) => {
-    if (over) return;
-    over = true;
-    clearTimeout(timer);
-    connecting?.signal?.removeEventListener('abort', onAbort);
-    socket.removeListener('error', finish);
-    socket.removeListener('close', onClose);
-    if (error === null) connected(null, socket);
-    else {
-      socket.on('error', () => undefined);
-      socket.destroy();
-      connected(error);
-    }
-  };
-  const onAbort = () => finish(new Error('aborted'));
-  const onClose = () => finish(Object.assign(new Error('closed while connecting'), { code: 'ECONNRESET' }));
-  const waitMs = Math.min(connecting?.deadlineMs ?? LONGEST_TIMER_MS, LONGEST_TIMER_MS);
-  const timer = setTimeout(
-    () => finish(Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' })),
-    waitMs,
-  );
-  connecting?.signal?.addEventListener('abort', onAbort, { once: true });
-  socket.once('error', finish);
-  socket.once('close', onClose);
-  socket.once(event, () => finish(check()));
-}
-
-function pinError(socket: TLSSocket, pin: string | undefined): Error | null {
-  if (pin === undefined) return null;
-  // An empty object when the server gave none.
-  const { raw } = socket.getPeerCertificate() as { raw?: Buffer };
-  const found = raw === undefined ? 'none' : createHash('sha256').update(raw).digest('hex');
-  if (found === pin.toLowerCase()) return null;
-  const message = `the server's certificate is not the pinned one: expected SHA-256 ${pin}, found ${found}`;
-  return Object.assign(new Error(message), { code: 'ERR_TLS_PIN' });
 }
 
 const FAILURES: Record<string, PortFailure> = {
@@ -253,6 +244,7 @@ const FAILURES: Record<string, PortFailure> = {
 };
 
 function failureOf(error: Error): PortFailure {
+  if (error instanceof ConnectError) return error.failure;
   const code = (error as NodeJS.ErrnoException).code ?? '';
   const known = FAILURES[code];
   if (known !== undefined) return known;
