@@ -10,6 +10,8 @@ import { etcdTarget, kubeTarget, mustReadState, type RkeState } from './cluster/
 import type { Config } from './config/schema.ts';
 import type { DnsZone } from './edge/dns/zone.ts';
 import type { Proxy } from './edge/nginx/proxy.ts';
+import type { ReservationService } from './edge/reservation/service.ts';
+import type { NodeEvidence } from './evidence/read.ts';
 import type { Recorder } from './record.ts';
 
 /** Who runs: as the lock, the commits and the records name it. */
@@ -36,6 +38,8 @@ export interface Context {
   bridge: BridgeClient;
   proxies: readonly Proxy[];
   dns: DnsZone | undefined;
+  /** Who reserves addresses; only with `addresses.source: reservation`, in the tasks that need it. */
+  reservations: ReservationService | undefined;
   nodesKey: Secret;
   stateDir: string;
   rke: RkeProgram;
@@ -50,6 +54,8 @@ export interface Context {
   hasEnded(holder: string, signal: AbortSignal): Promise<boolean>;
   /** SSH logins that succeeded a moment ago: a handshake with every node is too dear for each poll. */
   logins: Map<string, { answer: string; atMs: number }>;
+  /** By address: what new nodes said of themselves to this process. */
+  evidence: Map<string, NodeEvidence>;
 }
 
 export function holderOf(run: RunIdentity): string {

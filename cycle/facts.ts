@@ -19,6 +19,15 @@ export interface NodeFacts {
 
 export type Direction = 'forward' | 'back';
 
+/**
+ * An address that was reserved for a node. Written before the service is asked, so the MAC and the address may be
+ * missing: the answer was lost with the run that had asked.
+ */
+export interface ReservedFor {
+  mac?: string | undefined;
+  address?: string | undefined;
+}
+
 export interface Facts {
   /** The node that was due. */
   old?: NodeFacts | undefined;
@@ -40,6 +49,8 @@ export interface Facts {
   upstreams: Readonly<Record<string, readonly RemovedLine[]>>;
   /** Addresses that had a place in the ingress values and were taken out. */
   ingressPlaces?: readonly string[] | undefined;
+  /** By node: outlives the cycle, until its VM is purged and the address is given back. */
+  reservations?: Readonly<Record<string, ReservedFor | undefined>> | undefined;
 }
 
 export const NO_FACTS: Facts = { direction: 'forward', swapped: {}, upstreams: {} };
@@ -58,14 +69,26 @@ const KEYS = [
   'swapped',
   'upstreams',
   'ingressPlaces',
+  'reservations',
 ] as const satisfies readonly (keyof Facts)[];
 
 /** Facts as annotations; a fact that is absent becomes null, which removes its annotation. */
 export function factsToAnnotations(facts: Facts): Record<string, string | null> {
-  if (facts.old === undefined) return Object.fromEntries(KEYS.map((key) => [`${PREFIX}${key}`, null]));
+  const kept = facts.old === undefined ? finished(facts) : facts;
   return Object.fromEntries(
-    KEYS.map((key) => [`${PREFIX}${key}`, facts[key] === undefined ? null : JSON.stringify(facts[key])]),
+    KEYS.map((key) => {
+      const text = kept[key] === undefined ? undefined : JSON.stringify(kept[key]);
+      return [
+        `${PREFIX}${key}`,
+        text === undefined || (key === 'reservations' && text === '{}') ? null : text,
+      ];
+    }),
   );
+}
+
+/** What is left of the facts when a cycle has ended. */
+export function finished(facts: Facts): Partial<Facts> {
+  return facts.reservations === undefined ? {} : { reservations: facts.reservations };
 }
 
 /** Annotations that are missing or unreadable count as absent: a wait then begins anew, and nothing is assumed. */

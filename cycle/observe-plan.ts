@@ -35,6 +35,8 @@ const ALL: readonly (keyof World)[] = [
   'ingress',
   'dns',
   'probes',
+  'reservations',
+  'evidence',
 ];
 
 export async function observePlanWorld(

@@ -11,6 +11,7 @@ import { observeSync } from './edge/gitops/observe-sync.ts';
 import { factsFromAnnotations } from './facts.ts';
 import { addressOf, vmOf, type Answer, type Intent, type ProxySeen, type World } from './observed.ts';
 import { setsOf } from './plan/dns-records.ts';
+import type { SshTarget } from '../ports/ports.ts';
 import { pinnedKeys } from './plan/known-hosts.ts';
 import { askProbe, nodeProbeRequest, proxyProbeRequest } from './probe.ts';
 import { describe } from './step.ts';
@@ -73,12 +74,13 @@ export async function observe<K extends keyof World>(
     name === undefined ? undefined : addressOf(known, ctx.config.cluster, name);
   const names = [focus.leaving, focus.staying].filter((name) => name !== undefined);
 
-  const [ssh, apiservers, dns, probes, readyInARow] = await Promise.all([
+  const [ssh, apiservers, dns, probes, readyInARow, reservations] = await Promise.all([
     needs('ssh') ? logIns(ctx, focus, known.intent, knownHosts ?? '', address, signal) : {},
     needs('apiservers') ? askApiservers(ctx, known.intent, signal) : {},
     needs('dns') && ctx.dns !== undefined ? ctx.dns.read(setsOf(ctx.config, names), wait) : [],
     needs('probes') ? askProbes(ctx, address(focus.staying), signal) : {},
     needs('readyInARow') && kube !== undefined ? countReady(ctx, focus.staying, signal) : {},
+    needs('reservations') ? lookUp(ctx, names, signal) : {},
   ]);
 
   const world: Partial<World> = {
@@ -107,6 +109,8 @@ export async function observe<K extends keyof World>(
     ingress,
     dns,
     probes,
+    reservations,
+    evidence: Object.fromEntries(ctx.evidence),
     ...(needs('state') ? { state: await ctx.cluster.state() } : {}),
   };
   return Object.fromEntries(keys.map((key) => [key, world[key]])) as Pick<World, K>;
@@ -185,12 +189,10 @@ async function logIn(
   const now = ctx.ports.clock.now();
   const recent = ctx.logins.get(host);
   if (recent !== undefined && recent.answer === 'ok' && now - recent.atMs < LOGIN_FRESH_MS) return 'ok';
-  const port = Number(entry?.port ?? '22');
-  const hostKeys = pinnedKeys(knownHosts, host, port);
-  if (hostKeys.length === 0) return `known_hosts has no key for ${host} port ${port}`;
+  const target = targetAt(ctx, host, entry, knownHosts);
+  if (target.hostKeys.length === 0) return `known_hosts has no key for ${host} port ${target.port}`;
   let answer: Answer;
   try {
-    const target = { host, port, user: entry?.user ?? 'root', privateKey: ctx.nodesKey.reveal(), hostKeys };
     const result = await ctx.ports.ssh({ target, command: 'true', deadlineMs: LOGIN_MS, signal });
     answer = result.exitCode === 0 ? 'ok' : `\`true\` ended with ${result.exitCode ?? 'a signal'}`;
   } catch (error) {
@@ -198,6 +200,42 @@ async function logIn(
   }
   ctx.logins.set(host, { answer, atMs: now });
   return answer;
+}
+
+function targetAt(ctx: Context, host: string, entry: RkeNode | undefined, knownHosts: string): SshTarget {
+  const port = Number(entry?.port ?? '22');
+  const hostKeys = pinnedKeys(knownHosts, host, port);
+  return { host, port, user: entry?.user ?? 'root', privateKey: ctx.nodesKey.reveal(), hostKeys };
+}
+
+/** How a node that has no entry of its own yet is logged in to: as the entry of the address `like` says. */
+export async function loginTarget(
+  ctx: Context,
+  host: string,
+  like: string | undefined,
+  signal: AbortSignal,
+): Promise<SshTarget> {
+  const tip = await ctx.repo.tip(waitMs(READ_MS, signal));
+  const [{ yml }, knownHosts] = await Promise.all([
+    intentAt(ctx, tip, signal),
+    knownHostsAt(ctx, tip, signal),
+  ]);
+  const entry = [host, like].map((at) => yml.nodes.find((node) => node.address === at)).find(Boolean);
+  return targetAt(ctx, host, entry ?? yml.nodes[0], knownHosts);
+}
+
+/** Nothing when the service cannot be asked by name. */
+async function lookUp(
+  ctx: Context,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<World['reservations']> {
+  const find = ctx.reservations?.find;
+  if (find === undefined) return {};
+  const answers = await Promise.all(
+    [...new Set(names)].map(async (name) => [name, (await find(name, signal)) ?? 'none'] as const),
+  );
+  return Object.fromEntries(answers);
 }
 
 async function askApiservers(

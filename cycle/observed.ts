@@ -12,6 +12,8 @@ import { findNode } from './cluster/rke/cluster-yml.ts';
 import type { RkeState, StateNode } from './cluster/rke/state.ts';
 import type { Role } from './config/schema.ts';
 import type { ServerView } from './edge/dns/zone.ts';
+import type { Reservation } from './edge/reservation/service.ts';
+import type { NodeEvidence } from './evidence/read.ts';
 import type { Facts } from './facts.ts';
 
 /** cluster.yml at the tip of its branch. */
@@ -66,6 +68,10 @@ export interface World {
   dns: readonly ServerView[];
   /** By probe name. */
   probes: Readonly<Record<string, Answer>>;
+  /** By name: what the reservation service holds. Only names that were looked up, where it can be asked by name. */
+  reservations: Readonly<Record<string, Reservation | 'none'>>;
+  /** By address: what a new node said of itself to this run. */
+  evidence: Readonly<Record<string, NodeEvidence>>;
 }
 
 export type Slice<K extends keyof World> = Pick<World, K>;
@@ -117,6 +123,22 @@ export function vmAddress(vm: VmView | undefined): string | undefined {
   return vm?.marker?.address ?? vm?.addresses[0];
 }
 
+/** The address that was reserved for a node: where its VM will be, whatever else it shows on the way there. */
+export function reservedAddress(world: Slice<'facts'>, name: string): string | undefined {
+  return world.facts.reservations?.[name]?.address;
+}
+
+/** Where the VM of a node is: at the address that was reserved for it, once it shows that one, else where it shows. */
+export function shownAddress(
+  world: Slice<'facts'>,
+  name: string,
+  vm: VmView | undefined,
+): string | undefined {
+  const reserved = reservedAddress(world, name);
+  if (vm === undefined || reserved === undefined) return vmAddress(vm);
+  return vm.addresses.includes(reserved) ? reserved : undefined;
+}
+
 /** RKE names an etcd member after the node: `etcd-<hostname_override>`. */
 export function memberName(node: string): string {
   return `etcd-${node}`;
@@ -137,6 +159,7 @@ export function addressOf(
   if (world.facts.old?.name === name) return world.facts.old.address;
   return (
     entryOf(world, name)?.address ??
+    reservedAddress(world, name) ??
     vmAddress(vmOf(world, cluster, name)) ??
     (world.facts.successor?.name === name ? world.facts.successor.address : undefined)
   );

@@ -214,7 +214,7 @@ async function observePatiently<O>(step: Step<O>, engine: Engine<O>, fresh = fal
 }
 
 /** Far sides that do not answer, as their clients say it: worth asking again. */
-const PASSING: ReadonlySet<ErrorCode> = new Set(['NC2005', 'NC2007', 'NC3010', 'NC3101', 'NC4040']);
+const PASSING: ReadonlySet<ErrorCode> = new Set(['NC2005', 'NC2007', 'NC3010', 'NC3101', 'NC4040', 'NC4080']);
 
 function isPassing(error: unknown): boolean {
   return error instanceof PortError || (error instanceof CodedError && PASSING.has(error.code));

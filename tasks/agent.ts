@@ -1,4 +1,5 @@
 /** The pipeline agent as the tasks see it: inputs in, log and outputs out. `azure.ts` is its thin adapter. */
+import type { HttpProxy } from '../ports/http-proxy.ts';
 import type { Secret } from '../ports/secret.ts';
 
 /** A service connection that an input points to. */
@@ -8,6 +9,13 @@ export interface Connection {
   /** A part of its authentication; masked in the log. */
   secret(key: string): Secret | undefined;
   data(key: string): string | undefined;
+}
+
+/** How the agent was told to reach the network. */
+export interface AgentNetwork {
+  proxy: HttpProxy | undefined;
+  /** PEM. */
+  caFile: string | undefined;
 }
 
 export interface Issue {
@@ -23,6 +31,8 @@ export interface PipelineAgent {
   variable(name: string): string | undefined;
   /** The token of the running job, for the service's own REST interface. */
   accessToken(): Secret | undefined;
+  /** Throws NC5007 when it cannot be read. */
+  network(): AgentNetwork;
   setOutput(name: string, value: string): void;
   mask(secret: Secret): void;
   /** One line of the log. Text from elsewhere is made harmless here and nowhere else. */

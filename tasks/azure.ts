@@ -2,7 +2,7 @@
 import * as tl from 'azure-pipelines-task-lib/task.js';
 import { CodedError } from '../ports/errors.ts';
 import { Secret } from '../ports/secret.ts';
-import type { Connection, Issue, PipelineAgent } from './agent.ts';
+import type { AgentNetwork, Connection, Issue, PipelineAgent } from './agent.ts';
 
 /** The agent keeps ten issues of each kind per record and drops the rest; the first ones explain the most. */
 const MAX_ISSUES = 10;
@@ -40,6 +40,7 @@ export function azureAgent(): PipelineAgent {
       const token = tl.getEndpointAuthorizationParameter('SYSTEMVSSCONNECTION', 'AccessToken', true);
       return token === undefined ? undefined : new Secret(token);
     },
+    network: readNetwork,
     setOutput: (name, value) => command('task.setvariable', { variable: name, isOutput: 'true' }, value),
     // setSecret throws on a value of several lines, and the agent masks line by line anyway.
     mask: (secret) => secret.maskable().forEach((text) => text.includes('\n') || tl.setSecret(text)),
@@ -95,6 +96,29 @@ function readConnection(inputName: string): Connection | undefined {
       return value === undefined || value === '' ? undefined : new Secret(value);
     },
     data: (key) => endpointData(id, key),
+  };
+}
+
+function readNetwork(): AgentNetwork {
+  let proxy: tl.ProxyConfiguration | null;
+  try {
+    proxy = tl.getHttpProxyConfiguration();
+  } catch {
+    // Its message may hold the URL, and that a password.
+    throw new CodedError('NC5007', 'Agent.ProxyUrl is no URL, or Agent.ProxyBypassList is no list in JSON.');
+  }
+  const { proxyUrl, proxyUsername, proxyPassword, proxyBypassHosts } = proxy ?? {};
+  return {
+    proxy:
+      proxyUrl === undefined
+        ? undefined
+        : {
+            url: proxyUrl,
+            username: proxyUsername,
+            password: proxyPassword === undefined ? undefined : new Secret(proxyPassword),
+            bypass: proxyBypassHosts ?? [],
+          },
+    caFile: tl.getHttpCertConfiguration()?.caFile,
   };
 }
 

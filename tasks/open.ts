@@ -9,6 +9,7 @@ import { clusterLink, holderOf, type Context, type RunIdentity } from '../cycle/
 import type { Recorder } from '../cycle/record.ts';
 import { basicPorts } from '../ports/basic.ts';
 import { CodedError } from '../ports/errors.ts';
+import { files } from '../ports/files.ts';
 import { gitRepo, type GitCredential } from '../ports/git.ts';
 import { PortError, type Ports } from '../ports/ports.ts';
 import { Secret } from '../ports/secret.ts';
@@ -16,6 +17,7 @@ import type { Connection, PipelineAgent } from './agent.ts';
 import { runHasEnded } from './build-api.ts';
 import { mustConnect, secretPart } from './connections.ts';
 import type { Link } from './links/link.ts';
+import { networkOf } from './network.ts';
 
 /** What children may see of the agent's environment. */
 const PASSED_ON = ['PATH', 'HOME', 'LANG', 'TMPDIR'];
@@ -28,7 +30,8 @@ export async function openContext(
   record: Recorder,
   links: readonly Link[],
 ): Promise<{ ctx: Context; close(): Promise<void> }> {
-  const basic = basicPorts();
+  const network = await networkOf(agent, files, process.env);
+  const basic = basicPorts(network.http);
   const ports: Ports = { ...basic.ports, ssh: unlinked('ssh'), dns: unlinked('dns') };
   for (const link of links) Object.assign(ports, link.ports);
   const env = Object.fromEntries(
@@ -45,7 +48,7 @@ export async function openContext(
   const git = (url: string, branch: string, name: string, credential: GitCredential) =>
     gitRepo({
       run: ports.run,
-      env,
+      env: { ...env, ...network.forGit(url) },
       url,
       branch,
       cacheDir: `${stateDir}/git-${name}`,
@@ -65,6 +68,7 @@ export async function openContext(
     bridge,
     proxies: [],
     dns: undefined,
+    reservations: undefined,
     nodesKey,
     stateDir,
     rke,
@@ -73,6 +77,7 @@ export async function openContext(
     record,
     say,
     logins: new Map(),
+    evidence: new Map(),
     hasEnded: (holder, stop) => runHasEnded(agent, ports.http, holder, stop),
     cluster: clusterLink(ports, rke, () => recoverState(ctx, signal)),
   };
@@ -111,7 +116,7 @@ function bridgeOf(
     clock: ports.clock,
     random: ports.random,
     url: connection.url.replace(/\/$/, ''),
-    serverPin: serverPin.replaceAll(':', '').toLowerCase(),
+    serverPin,
     cert: secretPart(agent, connection, 'certificate').reveal(),
     key: secretPart(agent, connection, 'key'),
   });

@@ -3,10 +3,13 @@ import { annotateFacts, release, takeTheLock } from '../cycle/acts/facts.ts';
 import type { Because } from '../cycle/plan/due.ts';
 import { endingSoon } from '../cycle/plan/expiry.ts';
 import { renderPath } from '../cycle/plan/path.ts';
+import { releaseAddress } from '../cycle/acts/reservations.ts';
 import {
   decide,
+  duePlanReleases,
   planPlanCycle,
   type Decision,
+  type PlanActs,
   type PlanInput,
   type PlanWorld,
 } from '../cycle/steps/plan-cycle.ts';
@@ -14,6 +17,13 @@ import { converge } from '../cycle/step.ts';
 import { observePlanWorld, snapshotOf } from '../cycle/observe-plan.ts';
 import { oneOf } from './inputs.ts';
 import type { Task, TaskOutcome } from './run.ts';
+
+/** A dry run asks for reasons only. */
+const NO_ACTS: PlanActs = {
+  takeLock: () => Promise.reject(new Error('a dry run takes no lock')),
+  writeAllFacts: () => Promise.reject(new Error('a dry run writes nothing')),
+  releaseAddress: () => Promise.reject(new Error('a dry run releases nothing')),
+};
 
 const BECAUSE = ['any', 'age', 'image'] as const satisfies readonly Because[];
 
@@ -31,6 +41,8 @@ export async function planCycle(task: Task): Promise<TaskOutcome> {
   const dryRun = agent.input('dryRun')?.toLowerCase() === 'true';
   if (dryRun) {
     const world = await observePlanWorld(ctx, input, signal);
+    for (const { id, reason } of duePlanReleases(config, input, NO_ACTS, world))
+      agent.line(`PlanCycle itself would do ${id}: ${reason}`);
     return finish(task, decide(config, input, world), world, true);
   }
   let last: Decision | undefined;
@@ -46,6 +58,7 @@ export async function planCycle(task: Task): Promise<TaskOutcome> {
           {
             takeLock: (seen, annotations, stop) => takeTheLock(ctx, seen, annotations, stop),
             writeAllFacts: (facts, stop) => annotateFacts(ctx, facts, stop),
+            releaseAddress: (name, mac, stop) => releaseAddress(ctx, name, mac, stop),
           },
           world,
         );
@@ -60,6 +73,8 @@ export async function planCycle(task: Task): Promise<TaskOutcome> {
     },
   );
   if (outcome.kind === 'refused') return outcome;
+  // Taken only to give addresses back: nothing follows that would need it.
+  if (last?.kind === 'nothing' && outcome.actions.includes('lock.take')) await release(ctx, signal);
   const now = decide(config, input, outcome.observed);
   // The first decision saw the cycle begin; the one that is reported also saw the lock and the facts written.
   return finish(

@@ -1,7 +1,7 @@
 /** The lock and the facts on the Lease: taken, checked, written. */
 import { annotateLock, readLock, releaseLock, takeLock } from '../cluster/kubernetes/lease.ts';
 import { waitMs, type Context } from '../context.ts';
-import { factsFromAnnotations, factsToAnnotations, NO_FACTS, type Facts } from '../facts.ts';
+import { factsFromAnnotations, factsToAnnotations, finished, NO_FACTS, type Facts } from '../facts.ts';
 import type { PlanWorld } from '../steps/plan-cycle.ts';
 import { Refused, refuse, type Refusal } from '../step.ts';
 
@@ -57,12 +57,14 @@ export async function writeFacts(
   const facts = factsFromAnnotations(lock?.annotations ?? {});
   const next =
     change === 'clear'
-      ? NO_FACTS
+      ? { ...NO_FACTS, ...finished(facts) }
       : {
           ...facts,
           ...change,
           swapped: { ...facts.swapped, ...change.swapped },
           upstreams: { ...facts.upstreams, ...change.upstreams },
+          // An entry that is set to undefined goes.
+          reservations: { ...facts.reservations, ...change.reservations },
         };
   await annotateFacts(ctx, next, signal);
 }

@@ -10,14 +10,18 @@ import { drainNode, label, removeOrphan, setCordon, setLeavingTaint } from './cl
 import { askForSync, changeDns, changeProxy, drainProxy, editValues } from './edges.ts';
 import { moveLeader, snapshotEtcd } from './etcd.ts';
 import { writeFacts } from './facts.ts';
-import { buildImage, createVm, deleteVm, forgetHostKeys, pinHostKeys, stopVm } from './host.ts';
+import { collectEvidence } from './evidence.ts';
+import { buildImage, deleteVm, forgetHostKeys, pinHostKeys, stopVm } from './host.ts';
+import { createVmOrGiveBack, releaseAddress, reserveAddress } from './reservations.ts';
 import { editClusterYml, runRkeUp } from './rke.ts';
 
 export function provisionActs(ctx: Context): ProvisionActs {
   return {
     buildImage: (image, signal) => buildImage(ctx, image, signal),
-    createVm: (order, signal) => createVm(ctx, order, signal),
+    reserveAddress: (name, signal) => reserveAddress(ctx, name, signal),
+    createVm: (order, signal) => createVmOrGiveBack(ctx, order, signal),
     pinHostKeys: (node, address, port, signal) => pinHostKeys(ctx, node, address, port, signal),
+    collectEvidence: (node, address, like, signal) => collectEvidence(ctx, node, address, like, signal),
   };
 }
 
@@ -52,6 +56,7 @@ export function deleteVmActs(ctx: Context): DeleteVmActs {
     changeDns: (change, signal) => changeDns(ctx, change, signal),
     label: (node, labels, signal) => label(ctx, node, labels, signal),
     writeFacts: (change, signal) => writeFacts(ctx, change, signal),
+    releaseAddress: (name, mac, signal) => releaseAddress(ctx, name, mac, signal),
   };
 }
 

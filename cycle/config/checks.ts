@@ -7,6 +7,7 @@ import type { Config } from './schema.ts';
 import type { Finding } from './issues.ts';
 import { addressChecks } from './checks-addresses.ts';
 import { dnsChecks } from './checks-dns.ts';
+import { reservationChecks } from './checks-reservation.ts';
 import { branchFault, hostFault, pathFault, repositoryFault, userFault, webFault } from './forms.ts';
 import { knownTimeZone } from './window.ts';
 import { near, shown } from './words.ts';
@@ -20,6 +21,7 @@ export function crossChecks(config: Sections): Finding[] {
     ...nameChecks(config),
     ...windowChecks(config),
     ...addressChecks(config),
+    ...(config.addresses === undefined ? [] : reservationChecks(config.addresses)),
     ...sizeChecks(config),
     ...proxyChecks(config),
     ...ingressChecks(config),

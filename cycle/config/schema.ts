@@ -4,8 +4,9 @@
  * secrets come from service connections.
  */
 import * as z from 'zod/mini';
+import { doc, seconds, text } from './parts.ts';
+import { addresses } from './schema-addresses.ts';
 
-const text = () => z.string().check(z.minLength(1));
 const name = () =>
   z
     .string()
@@ -19,16 +20,9 @@ const dnsName = () =>
         'a DNS name without a final dot',
       ),
     );
-const addressRange = () =>
-  z.string().check(z.regex(/^[0-9.]+-[0-9.]+$/, 'a range of IPv4 addresses such as 10.0.0.60-10.0.0.79'));
 const clockTime = () =>
   z.string().check(z.regex(/^([01][0-9]|2[0-3]):[0-5][0-9]$/, 'a time of day such as 01:30'));
-const seconds = (fallback: number) => z._default(z.number().check(z.positive(), z.maximum(86_400)), fallback);
 const port = (fallback: number) => z._default(z.int().check(z.minimum(1), z.maximum(65_535)), fallback);
-function doc<T extends z.ZodMiniType>(schema: T, description: string): T {
-  z.globalRegistry.add(schema, { description });
-  return schema;
-}
 
 export const ROLES = ['controlplane', 'etcd', 'worker'] as const;
 export type Role = (typeof ROLES)[number];
@@ -103,22 +97,7 @@ export const configSchema = z.strictObject({
     }),
     { pattern: '{cluster}-n{n}' },
   ),
-  addresses: z.discriminatedUnion('source', [
-    z.strictObject({
-      source: z.literal('static'),
-      ranges: doc(
-        z.array(addressRange()).check(z.minLength(1)),
-        'Ranges from which a successor takes its address.',
-      ),
-    }),
-    z.strictObject({
-      source: z.literal('dhcp'),
-      ranges: doc(
-        z.array(addressRange()).check(z.minLength(1)),
-        'Ranges in which an observed address is believed.',
-      ),
-    }),
-  ]),
+  addresses,
   vm: z.strictObject({
     image: doc(name(), 'Id of the image in bridge.yaml.'),
     sizes: doc(
@@ -133,7 +112,7 @@ export const configSchema = z.strictObject({
     buildMinutes: doc(z._default(z.number().check(z.positive()), 90), 'Longest time of an image build.'),
     requireNewer: doc(
       z._default(z.boolean(), true),
-      'The image must be newer than the one of the node that is replaced.',
+      'The image must be newer than the one of the node that is replaced, or the new node must have no security update pending.',
     ),
   }),
   ssh: z._default(

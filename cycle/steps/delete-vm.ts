@@ -1,12 +1,13 @@
 /** DeleteVm: the VM of the node that has left is off and set aside; the cycle's facts are cleared. */
 import { upstreamServers } from '../edge/nginx/upstreams.ts';
 import type { Config } from '../config/schema.ts';
-import { NO_FACTS, type Facts } from '../facts.ts';
+import { finished, NO_FACTS, type Facts } from '../facts.ts';
 import { addressOf, kubeNode, vmOf, withNode, type Slice } from '../observed.ts';
 import { membersOn, type Swap } from '../edge/dns/zone.ts';
 import { forgetAddress } from '../plan/known-hosts.ts';
 import { whyNodeStays } from '../plan/leaving.ts';
 import { aliasSet, fullName, nodeRecord } from '../plan/dns-records.ts';
+import { macToKeep, releases, withReservation } from '../plan/reservations.ts';
 import { refuse, type Action, type Plan } from '../step.ts';
 import { REPLACES_LABEL } from './rke-add-node.ts';
 
@@ -24,6 +25,7 @@ export type DeleteVmWorld = Slice<
   | 'proxies'
   | 'ingress'
   | 'dns'
+  | 'reservations'
 >;
 
 export interface DeleteVmInput {
@@ -41,6 +43,7 @@ export interface DeleteVmActs {
   changeDns(change: Swap, signal: AbortSignal): Promise<void>;
   label(node: string, labels: Record<string, string | null>, signal: AbortSignal): Promise<void>;
   writeFacts(change: Partial<Facts> | 'clear', signal: AbortSignal): Promise<void>;
+  releaseAddress(name: string, mac: string | undefined, signal: AbortSignal): Promise<void>;
 }
 
 export function planDeleteVm<W extends DeleteVmWorld>(
@@ -112,6 +115,17 @@ export function planDeleteVm<W extends DeleteVmWorld>(
       }),
     });
   }
+  const keep = macToKeep(config, world, leaving);
+  if (keep !== undefined) {
+    actions.push({
+      id: `address.keep ${leaving}`,
+      reason: `the MAC ${keep.mac} is written down, so that its address can be given back when the VM is purged`,
+      apply: (signal) => acts.writeFacts({ reservations: { [leaving]: keep } }, signal),
+      done: (o) => macToKeep(config, o, leaving) === undefined,
+      settleMs,
+      predict: (o) => ({ ...o, facts: withReservation(o.facts, leaving, keep) }),
+    });
+  }
   if (vm !== undefined) {
     actions.push({
       id: `vm.delete ${leaving}`,
@@ -126,6 +140,7 @@ export function planDeleteVm<W extends DeleteVmWorld>(
       }),
     });
   }
+  actions.push(...releases(config, world, acts, [staying]));
   if (address !== undefined && forgetAddress(world.knownHosts, address) !== world.knownHosts) {
     actions.push({
       id: `hostkey.forget ${leaving}`,
@@ -158,7 +173,7 @@ export function planDeleteVm<W extends DeleteVmWorld>(
       apply: (signal) => acts.writeFacts('clear', signal),
       done: (o) => o.facts.old === undefined,
       settleMs,
-      predict: (o) => ({ ...o, facts: NO_FACTS }),
+      predict: (o) => ({ ...o, facts: { ...NO_FACTS, ...finished(o.facts) } }),
     });
   }
   return actions;

@@ -5,15 +5,14 @@
 import { judgeLock } from '../cluster/kubernetes/lease.ts';
 import type { Config } from '../config/schema.ts';
 import { windowOpen } from '../config/window.ts';
-import { upstreamServers } from '../edge/nginx/upstreams.ts';
-import { factsToAnnotations, pairOf, type Direction, type Facts, NO_FACTS } from '../facts.ts';
+import { factsToAnnotations, finished, pairOf, type Direction, type Facts, NO_FACTS } from '../facts.ts';
 import { entryOf, isOff, kubeNode, vmAddress, vmOf, type World } from '../observed.ts';
-import { firstFree } from '../plan/addresses.ts';
 import { judgeAges, type Because, type DueNode } from '../plan/due.ts';
 import { judgeWholePath } from '../plan/etcd-path.ts';
 import { interruptions } from '../plan/interruptions.ts';
-import { nextName } from '../plan/names.ts';
+import { nameSuccessor } from '../plan/successor.ts';
 import { preflight } from '../plan/preflight.ts';
+import { releases, type ReleaseActs } from '../plan/reservations.ts';
 import { isRefusal, refuse, type Action, type Plan, type Refusal } from '../step.ts';
 import { foreseePath, type Path } from '../plan/path.ts';
 import { REPLACES_LABEL } from './rke-add-node.ts';
@@ -38,7 +37,7 @@ export interface PlanInput {
   me: string;
 }
 
-export interface PlanActs {
+export interface PlanActs extends ReleaseActs {
   takeLock(world: PlanWorld, annotations: Record<string, string | null>, signal: AbortSignal): Promise<void>;
   writeAllFacts(facts: Facts, signal: AbortSignal): Promise<void>;
 }
@@ -92,6 +91,7 @@ function beginCycle(config: Config, input: PlanInput, world: PlanWorld): Decisio
   if (isRefusal(successor)) return successor;
   const facts: Facts = {
     ...NO_FACTS,
+    ...finished(world.facts),
     old: {
       name: node.name,
       address: entry.address,
@@ -220,6 +220,7 @@ export function unfinishedFacts(config: Config, world: World): Facts | undefined
     if (address === undefined) continue;
     return {
       ...NO_FACTS,
+      ...finished(world.facts),
       old: { name: marker.replaces, address, vmId: old?.id, mac: old?.mac, roles: entry?.roles ?? [] },
       successor: { name: marker.node, address: marker.address },
       reason: `the marker of ${marker.node} (or its label ${REPLACES_LABEL}) says that it replaces ${marker.replaces}`,
@@ -243,51 +244,6 @@ export function isDead(config: Config, world: World, name: string): boolean {
   return (
     silentMs > config.pace.deadAfterSeconds * 1000 && address !== undefined && world.ssh[address] !== 'ok'
   );
-}
-
-function nameSuccessor(
-  config: Config,
-  world: PlanWorld,
-  roles: readonly ('controlplane' | 'etcd' | 'worker')[],
-): Refusal | { name: string; address?: string } {
-  const used = new Set<string>(world.history.names);
-  const held = new Set<string>(world.history.addresses);
-  for (const vm of world.vms) {
-    used.add(vm.name);
-    if (vm.marker !== undefined) used.add(vm.marker.node);
-    for (const address of [...vm.addresses, vm.marker?.address]) if (address !== undefined) held.add(address);
-  }
-  for (const node of world.kube.nodes) {
-    used.add(node.name);
-    for (const { address } of node.addresses) held.add(address);
-  }
-  for (const entry of world.intent.yml.nodes) {
-    used.add(entry.hostnameOverride ?? entry.address);
-    for (const address of [entry.address, entry.internalAddress])
-      if (address !== undefined) held.add(address);
-  }
-  for (const member of world.etcd.members) held.add(member.address);
-  for (const server of world.dns)
-    for (const record of server.records) {
-      held.add(record.data);
-      used.add(record.name.split('.')[0] ?? '');
-    }
-  for (const line of world.knownHosts.split('\n'))
-    for (const [host] of (line.split(/\s/)[0] ?? '').matchAll(/[0-9]+(\.[0-9]+){3}/g)) held.add(host);
-  for (const proxy of config.proxies) held.add(proxy.host);
-  // A line that was left behind would send traffic to a node that is only booting.
-  for (const proxy of world.proxies)
-    for (const { address } of upstreamServers(proxy.files)) held.add(address);
-  for (const address of world.ingress?.addresses ?? []) held.add(address);
-
-  const name = nextName(config.names.pattern, config.cluster, roles, used);
-  if (name === undefined)
-    return refuse('NC1215', `Every name of the pattern ${config.names.pattern} is or was in use.`);
-  if (config.addresses.source !== 'static') return { name };
-  const address = firstFree(config.addresses.ranges, held);
-  if (address === undefined)
-    return refuse('NC1215', `Every address of ${config.addresses.ranges.join(', ')} is or was in use.`);
-  return { name, address };
 }
 
 function capacity(config: Config, world: World): Refusal | undefined {
@@ -333,21 +289,12 @@ export function planPlanCycle<W extends PlanWorld>(
 ): Plan<W> {
   const decision = decide(config, input, world);
   if (decision.kind === 'refusal') return decision;
-  if (decision.kind === 'nothing') return [];
+  if (decision.kind === 'nothing') return giveBack(config, input, acts, world);
   const actions: Action<W>[] = [];
   const annotations = factsToAnnotations(decision.facts);
   const written = (o: W) =>
     Object.entries(annotations).every(([key, value]) => (o.lock?.annotations[key] ?? null) === value);
-  if (world.lock?.holder !== input.me) {
-    actions.push({
-      id: 'lock.take',
-      reason: `one run at a time works on ${config.cluster}`,
-      apply: (signal) => acts.takeLock(world, annotations, signal),
-      done: (o) => o.lock?.holder === input.me,
-      settleMs: config.pace.settleSeconds * 1000,
-      predict: (o) => withLease(o, decision.facts, input.me, (o.lock?.fence ?? 0) + 1),
-    });
-  }
+  if (world.lock?.holder !== input.me) actions.push(lockTaken(config, input, acts, world, decision.facts));
   if (!written(world)) {
     actions.push({
       id: 'facts.write',
@@ -358,7 +305,45 @@ export function planPlanCycle<W extends PlanWorld>(
       predict: (o) => withLease(o, decision.facts, input.me, o.lock?.fence ?? 1),
     });
   }
-  return actions;
+  // Those of the pair are the steps' own: one is still to be reserved, one goes with its VM.
+  return [...actions, ...releases(config, world, acts, [decision.leaving, decision.staying])];
+}
+
+/** A run that finds nothing due still gives back the addresses of VMs that were purged meanwhile. */
+function giveBack<W extends PlanWorld>(config: Config, input: PlanInput, acts: PlanActs, world: W): Plan<W> {
+  const due = duePlanReleases(config, input, acts, world);
+  if (due.length === 0 || world.lock?.holder === input.me) return due;
+  return [lockTaken(config, input, acts, world, world.facts), ...due];
+}
+
+/** None while another run is at work, or while a cycle is unfinished. */
+export function duePlanReleases<W extends PlanWorld>(
+  config: Config,
+  input: PlanInput,
+  acts: PlanActs,
+  world: W,
+): Action<W>[] {
+  const limitMs = config.lock.limitDays * 86_400_000;
+  const lock = judgeLock(world.lock, input.me, world.nowMs, limitMs, world.holderEnded);
+  if (typeof lock === 'object' || world.facts.old !== undefined) return [];
+  return releases(config, world, acts, []);
+}
+
+function lockTaken<W extends PlanWorld>(
+  config: Config,
+  input: PlanInput,
+  acts: PlanActs,
+  world: W,
+  facts: Facts,
+): Action<W> {
+  return {
+    id: 'lock.take',
+    reason: `one run at a time works on ${config.cluster}`,
+    apply: (signal) => acts.takeLock(world, factsToAnnotations(facts), signal),
+    done: (o) => o.lock?.holder === input.me,
+    settleMs: config.pace.settleSeconds * 1000,
+    predict: (o) => withLease(o, facts, input.me, (o.lock?.fence ?? 0) + 1),
+  };
 }
 
 function withLease<W extends PlanWorld>(world: W, facts: Facts, holder: string, fence: number): W {

@@ -1,14 +1,35 @@
 /** ProvisionNode: the VM of the node that stays, from image to a proven SSH login. */
 import type { VmView } from '../../agent-bridge/protocol/operations.ts';
 import { isoTime } from '../time.ts';
-import { inRanges } from '../plan/addresses.ts';
+import { firstFree, inRanges } from '../plan/addresses.ts';
 import type { Config, Role } from '../config/schema.ts';
-import { addressOf, cycleRoles, vmAddress, vmOf, type Slice } from '../observed.ts';
+import { UNKNOWN, type NodeEvidence } from '../evidence/read.ts';
+import {
+  addressOf,
+  cycleRoles,
+  entryOf,
+  reservedAddress,
+  shownAddress,
+  vmOf,
+  type Slice,
+} from '../observed.ts';
 import { refuse, type Action, type Plan } from '../step.ts';
 import { pinnedKeys, pinHost } from '../plan/known-hosts.ts';
+import { imageIsNewer, whyNotNewer } from '../plan/newer.ts';
+import { reservationOf, withReservation } from '../plan/reservations.ts';
 
 export type ProvisionWorld = Slice<
-  'nowMs' | 'facts' | 'lock' | 'host' | 'vms' | 'jobs' | 'intent' | 'knownHosts' | 'ssh'
+  | 'nowMs'
+  | 'facts'
+  | 'lock'
+  | 'host'
+  | 'vms'
+  | 'jobs'
+  | 'intent'
+  | 'knownHosts'
+  | 'ssh'
+  | 'reservations'
+  | 'evidence'
 >;
 
 export interface ProvisionInput {
@@ -19,6 +40,8 @@ export interface ProvisionInput {
 /** What the step may do to the world. */
 export interface ProvisionActs {
   buildImage(image: string, signal: AbortSignal): Promise<void>;
+  /** Reserves MAC and address under the node's name, and writes them on the Lease. */
+  reserveAddress(name: string, signal: AbortSignal): Promise<void>;
   createVm(
     order: {
       node: string;
@@ -26,6 +49,7 @@ export interface ProvisionActs {
       size: string;
       image: string;
       address?: string;
+      mac?: string;
       inheritFrom?: string;
       replaces: string;
     },
@@ -33,6 +57,13 @@ export interface ProvisionActs {
   ): Promise<void>;
   /** Commits known_hosts with the keys that the bridge gives for the node. */
   pinHostKeys(node: string, address: string, port: number, signal: AbortSignal): Promise<void>;
+  /** Asks the node what it runs, into the record; the login is that of the entry with the address `like`. */
+  collectEvidence(
+    node: string,
+    address: string,
+    like: string | undefined,
+    signal: AbortSignal,
+  ): Promise<void>;
 }
 
 export function planProvision<W extends ProvisionWorld>(
@@ -96,20 +127,34 @@ export function planProvision<W extends ProvisionWorld>(
       });
     }
     const old = vmOf(world, config.cluster, leaving);
-    const newer =
-      old?.imageBuiltAt === undefined ||
-      image.stale ||
-      Date.parse(image.builtAt) > Date.parse(old.imageBuiltAt);
-    if (config.vm.requireNewer && !newer) {
+    // What cannot be told now is told by the new node, before it joins.
+    if (config.vm.requireNewer && !image.stale && imageIsNewer(image.builtAt, old) === false) {
       return refuse('NC1223', `The image ${image.id} is not newer than the one of ${leaving}.`, [
         `image: ${image.builtAt}`,
-        `${leaving}: ${old.imageBuiltAt}`,
+        `${leaving}: ${old?.imageBuiltAt ?? UNKNOWN}`,
       ]);
     }
     const size = sizeFor(config, roles);
     if (size === undefined)
       return refuse('NC1215', `vm.sizes has no size for the roles ${roles.join(', ')} of ${leaving}.`);
-    const address = world.facts.successor?.address;
+    const reserves = config.addresses.source === 'reservation';
+    // With a reservation the guest asks DHCP, which knows the MAC; nothing writes the address into it.
+    const address = reserves ? undefined : world.facts.successor?.address;
+    const reserved = reserves ? reservationOf(world, staying) : undefined;
+    if (reserves && reserved === undefined) {
+      actions.push({
+        id: `address.reserve ${staying}`,
+        reason: `no address is reserved for ${staying}`,
+        apply: (signal) => acts.reserveAddress(staying, signal),
+        done: (o) => reservationOf(o, staying) !== undefined,
+        settleMs,
+        predict: (o) => ({
+          ...o,
+          facts: withReservation(o.facts, staying, { mac: NO_MAC, address: placeholder(config, o) }),
+          reservations: {},
+        }),
+      });
+    }
     actions.push({
       id: `vm.create ${staying}`,
       reason: `no VM of this cluster is ${staying}, which replaces ${leaving}`,
@@ -121,6 +166,7 @@ export function planProvision<W extends ProvisionWorld>(
             size,
             image: image.id,
             ...(address === undefined ? {} : { address }),
+            ...(reserved === undefined ? {} : { mac: reserved.mac }),
             ...(old === undefined ? {} : { inheritFrom: old.id }),
             replaces: leaving,
           },
@@ -132,17 +178,17 @@ export function planProvision<W extends ProvisionWorld>(
     });
   }
 
-  const observedAddress = vmAddress(vm);
+  const observedAddress = shownAddress(world, staying, vm);
   if (vm === undefined || vm.state !== 'running' || observedAddress === undefined) {
     actions.push({
       id: `vm.address ${staying}`,
       reason:
         vm === undefined
           ? 'the new VM must boot and show its address'
-          : `the VM is ${vm.state} and shows ${observedAddress ?? 'no address'}`,
+          : `the VM is ${vm.state} and shows ${vm.addresses.join(', ') || 'no address'}${expects(world, staying)}`,
       done: (o) => {
         const seen = vmOf(o, config.cluster, staying);
-        return seen?.state === 'running' && vmAddress(seen) !== undefined;
+        return seen?.state === 'running' && shownAddress(o, staying, seen) !== undefined;
       },
       settleMs: bootMs,
       predict: (o) => ({
@@ -152,7 +198,7 @@ export function planProvision<W extends ProvisionWorld>(
             ? {
                 ...v,
                 state: 'running',
-                addresses: v.addresses.length > 0 ? v.addresses : [placeholder(config)],
+                addresses: predictedAddresses(config, o, staying, v),
               }
             : v,
         ),
@@ -166,7 +212,7 @@ export function planProvision<W extends ProvisionWorld>(
     );
   }
 
-  const address = observedAddress ?? addressOf(world, config.cluster, staying) ?? placeholder(config);
+  const address = observedAddress ?? addressOf(world, config.cluster, staying) ?? placeholder(config, world);
   const keys = vm?.sshHostKeys ?? [];
   const pinned = pinnedKeys(world.knownHosts, address, port);
   if (vm === undefined || (keys.length > 0 && !keys.every((key) => pinned.includes(key)))) {
@@ -198,6 +244,32 @@ export function planProvision<W extends ProvisionWorld>(
       predict: (o) => ({ ...o, ssh: { ...o.ssh, [addressOf(o, config.cluster, staying) ?? address]: 'ok' } }),
     });
   }
+
+  // Once the node has joined, it is too late for a word about its image.
+  const made = vm === undefined || vm.marker?.replaces === leaving;
+  if (!made || entryOf(world, staying, address) !== undefined) return actions;
+  const evidence = world.evidence[address];
+  if (evidence === undefined) {
+    actions.push({
+      id: `node.evidence ${staying}`,
+      reason: `the record needs what ${staying} runs${config.vm.requireNewer ? ', and it joins only when it is newer' : ''}`,
+      apply: (signal) =>
+        acts.collectEvidence(staying, address, addressOf(world, config.cluster, leaving), signal),
+      done: (o) => o.evidence[addressOf(o, config.cluster, staying) ?? address] !== undefined,
+      settleMs,
+      predict: (o) => ({
+        ...o,
+        evidence: { ...o.evidence, [addressOf(o, config.cluster, staying) ?? address]: PREDICTED },
+      }),
+    });
+    return actions;
+  }
+  const whyNot =
+    config.vm.requireNewer && vm !== undefined && actions.length === 0
+      ? whyNotNewer(vm, vmOf(world, config.cluster, leaving), evidence)
+      : undefined;
+  if (whyNot !== undefined)
+    return refuse('NC1227', `${staying} is not newer than ${leaving}, so it does not join.`, whyNot);
   return actions;
 }
 
@@ -215,9 +287,44 @@ function entryPort(world: ProvisionWorld, node: string): string {
   return entry?.port ?? world.intent.yml.nodes[0]?.port ?? '22';
 }
 
-/** Stands for the address that DHCP will give, in a dry run. */
-function placeholder(config: Config): string {
-  return config.addresses.ranges[0]?.split('-')[0] ?? '0.0.0.0';
+/** Stands for the address that DHCP or a reservation will give, in a dry run: one that nothing seems to hold. */
+function placeholder(config: Config, world: ProvisionWorld): string {
+  const held = new Set([
+    ...world.vms.flatMap((vm) => [...vm.addresses, vm.marker?.address ?? '']),
+    ...world.intent.yml.nodes.map((node) => node.address),
+  ]);
+  return firstFree(config.addresses.ranges, held) ?? '0.0.0.0';
+}
+
+/** Stand for what only the far side knows, in a dry run. */
+const NO_MAC = '00:00:00:00:00:00';
+const PREDICTED: NodeEvidence = {
+  ...{
+    os: UNKNOWN,
+    osVersion: UNKNOWN,
+    kernel: UNKNOWN,
+    openssl: UNKNOWN,
+    runtime: UNKNOWN,
+    bootedAt: UNKNOWN,
+  },
+  ...{ securityUpdates: 0, securityUpdatesBy: 'predicted' },
+};
+
+function predictedAddresses(
+  config: Config,
+  world: ProvisionWorld,
+  node: string,
+  vm: VmView,
+): readonly string[] {
+  const reserved = reservedAddress(world, node);
+  if (reserved !== undefined)
+    return vm.addresses.includes(reserved) ? vm.addresses : [...vm.addresses, reserved];
+  return vm.addresses.length > 0 ? vm.addresses : [placeholder(config, world)];
+}
+
+function expects(world: ProvisionWorld, node: string): string {
+  const reserved = reservedAddress(world, node);
+  return reserved === undefined ? '' : `; ${reserved} is reserved for its MAC`;
 }
 
 function predictedVm(
@@ -244,9 +351,9 @@ function predictedVm(
     },
     createdAt,
     image: config.vm.image,
-    imageBuiltAt: createdAt,
+    imageBuiltAt: world.host.images.find(({ id }) => id === config.vm.image)?.builtAt ?? createdAt,
     addresses: address === undefined ? [] : [address],
-    mac: '',
+    mac: reservationOf(world, staying)?.mac ?? '',
     cpuCount: 0,
     memoryMb: 0,
     startAction: 'nothing',

@@ -190,6 +190,8 @@ export function worldOf(config: Config, nodes: readonly NodeSpec[] = nodesWith(A
         ? []
         : config.dns.servers.map((server) => ({ server, serial: 7, records: recordsOf(specs) })),
     probes: { 'proxy pi': 'ok', ...Object.fromEntries(addresses.map((a) => [`node ${a}`, 'ok'])) },
+    reservations: {},
+    evidence: {},
     history: {
       names: new Set(specs.map(({ name }) => name)),
       addresses: new Set(specs.map(({ address }) => address)),

@@ -3,7 +3,7 @@ import type { Pipeline } from '../../lab/runner/pipeline.ts';
 import type { TaskAction } from '../../lab/runner/steps.ts';
 import { expand, GATES, manifest, pipelineFiles, TASK_NAMES } from './files.ts';
 
-const FULL = { bridge: 'b', nodes: 'n', proxy: 'p', git: 'g', gitops: 'o', tsig: 't' };
+const FULL = { bridge: 'b', nodes: 'n', proxy: 'p', git: 'g', gitops: 'o', tsig: 't', reservation: 'r' };
 
 /** Independent of the runner's own check, so that a hole in that one cannot hide a wrong input. */
 function faultsOf({ task, majorVersion, inputs }: TaskAction): string[] {
@@ -32,7 +32,7 @@ function actionsOf({ stages }: Pipeline): TaskAction[] {
 describe('the inputs that the pipeline gives to the tasks', () => {
   for (const gates of GATES) {
     it(`are inputs of their task.json, and none that is required lacks, with gates: ${gates}`, async () => {
-      for (const connections of [FULL, { ...FULL, proxy: '', git: '', gitops: '', tsig: '' }]) {
+      for (const connections of [FULL, { ...FULL, proxy: '', git: '', gitops: '', tsig: '', reservation: '' }]) {
         const { pipeline } = await expand({ gates, connections, maxNodes: 2 });
         const actions = actionsOf(pipeline);
         assert.deepEqual(actions.flatMap(faultsOf), []);

@@ -175,6 +175,8 @@ export async function trapCluster(shape: ExampleShape, options: TrapOptions = {}
     record: () => undefined,
     say: () => undefined,
     logins: new Map(),
+    evidence: new Map(),
+    reservations: undefined,
     hasEnded: () => Promise.resolve(false),
     cluster: clusterLink(ports, rke, () => Promise.reject(new Error('the state file is missing'))),
     repo: repoOf(cluster),

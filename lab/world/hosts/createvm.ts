@@ -6,6 +6,7 @@ import { fileAt, freeBytes } from './files.ts';
 import { DEFAULT_CONTENT, guest, newGuid } from './hosts.ts';
 import type { Host, Vm } from './hosts.ts';
 import { step } from './scripts.ts';
+import { isoFiles } from './iso-files.ts';
 
 /** A differencing disk begins small. */
 const CHILD_DISK_BYTES = 64 * 2 ** 20;
@@ -23,7 +24,7 @@ export async function createVm(
   const sizeBytes = input.differencing ? CHILD_DISK_BYTES : (host.files.get(golden)?.sizeBytes ?? 0);
   if (freeBytes(host) < sizeBytes + SEED_BYTES) throw new ScriptRefusal('diskFull');
   const content = host.contents.get(golden) ?? DEFAULT_CONTENT;
-  const seed = readSeed(input.seed.userData);
+  const seed = readSeed(input.seed.base64);
 
   run.say(`Copy-Item ${input.disk}`);
   await step(context, timing.diskCopy, run);
@@ -67,7 +68,7 @@ export async function createVm(
 
   run.say('Add-VMDvdDrive');
   await step(context, timing.hypervStep, run);
-  host.files.set(input.seedIso, { sizeBytes: SEED_BYTES });
+  host.files.set(input.seed.path, { sizeBytes: SEED_BYTES });
 
   run.say('Start-VM');
   await step(context, timing.hypervStep, run);
@@ -92,7 +93,8 @@ interface Seed {
 }
 
 /** cloud-init's user-data, as far as a guest shows what was in it. */
-function readSeed(userData: string): Seed {
+function readSeed(base64: string): Seed {
+  const userData = isoFiles(Buffer.from(base64, 'base64')).get('user-data') ?? '';
   const parsed = JSON.parse(userData.replace(/^#cloud-config\r?\n/, '')) as {
     hostname?: string;
     ssh_keys?: { ed25519_private?: string; ed25519_public?: string };

@@ -87,6 +87,12 @@ export const scriptHandlers: Handlers = {
     moveStorage(host, vm, input.folder);
     return { id: vm.id, name: vm.name, state: vm.state, path: vm.path };
   },
+  'vm-eject-seed'({ host }, input) {
+    const vm = found(host, input.id);
+    if (!input.roots.some((root) => isUnder(input.path, root))) throw new ScriptRefusal('denied');
+    removeFile(host, input.path);
+    return { id: vm.id };
+  },
   'vm-adopt'({ host }, input) {
     const vm = found(host, input.id);
     if (vm.notes !== input.expectNotes) throw new ScriptRefusal('setChanged');
@@ -116,6 +122,8 @@ export const scriptHandlers: Handlers = {
       return built.id === id && fileAt(host, built.disk) !== undefined ? [built] : [];
     }),
   }),
+  // A VM holds its image's disk by a whole copy or a child that is not modelled as one: nothing is outdated here.
+  'disk-parents': ({ host }) => ({ parents: [...host.contents.keys()] }),
   async 'image-build'(context, input, run) {
     const { host, timing, world } = context;
     const parts = 3;

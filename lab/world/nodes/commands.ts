@@ -2,7 +2,9 @@
  * What a node's shell answers to the few commands that Node Cycle sends to nodes. Anything else is 127, as for a
  * program that is not there.
  */
+import { EVIDENCE_COMMAND } from '../../../cycle/evidence/command.ts';
 import type { Machine, WorldClock } from '../world.ts';
+import { evidenceOutput } from './evidence.ts';
 
 export interface CommandResult {
   code: number;
@@ -23,6 +25,9 @@ const OS_RELEASE = [
   '',
 ].join('\n');
 
+const KERNEL = '5.15.0-91-generic';
+const OPENSSL = 'OpenSSL 3.0.2 15 Mar 2022 (Library: OpenSSL 3.0.2 15 Mar 2022)';
+
 const done = (stdout: string, tookMs = 5): CommandResult => ({ code: 0, stdout, stderr: '', tookMs });
 const failed = (code: number, stderr: string): CommandResult => ({ code, stdout: '', stderr, tookMs: 5 });
 
@@ -32,16 +37,17 @@ function words(command: string): string[] {
 }
 
 export function runCommand(machine: Machine, clock: WorldClock, command: string): CommandResult {
+  if (command === EVIDENCE_COMMAND) return done(evidence(machine, clock), 60);
   const [program = '', ...args] = words(command.trim().replace(/^sudo (-n )?/, ''));
   const line = [program, ...args].join(' ');
   if (program === 'true') return done('');
   if (program === 'hostname') return done(`${machine.name}\n`);
   if (program === 'docker') return docker(machine, args);
   if (line === 'cat /etc/os-release') return done(OS_RELEASE);
-  if (line === 'uname -r') return done('5.15.0-91-generic\n');
-  if (line === 'openssl version')
-    return done('OpenSSL 3.0.2 15 Mar 2022 (Library: OpenSSL 3.0.2 15 Mar 2022)\n');
-  if (line === 'uptime -s') return done(`${bootedAt(machine, clock)}\n`);
+  if (line === 'uname -r') return done(`${KERNEL}\n`);
+  if (line === 'openssl version') return done(`${OPENSSL}\n`);
+  if (line === 'uptime -s')
+    return done(`${new Date(bootedAtMs(machine, clock)).toISOString().slice(0, 19).replace('T', ' ')}\n`);
   if (program === 'apt-get' && args.some((arg) => arg === '-s' || arg === '--simulate'))
     return done(upgrades(machine), 40);
   if (program === 'df') return done(df(args.at(-1) ?? '/'));
@@ -90,10 +96,20 @@ function imageId(name: string): string {
   return hash.toString(16).padStart(64, '0');
 }
 
-function bootedAt(machine: Machine, clock: WorldClock): string {
+function evidence(machine: Machine, clock: WorldClock): string {
+  return evidenceOutput(machine, {
+    osRelease: OS_RELEASE,
+    kernel: KERNEL,
+    openssl: OPENSSL,
+    upgrades: upgrades(machine),
+    bootedAtMs: bootedAtMs(machine, clock),
+    nowMs: clock.nowMs(),
+  });
+}
+
+function bootedAtMs(machine: Machine, clock: WorldClock): number {
   const started = [...machine.containers.values()].map((container) => container.startedAtMs);
-  const ms = started.length > 0 ? Math.min(...started) : clock.nowMs();
-  return new Date(ms).toISOString().slice(0, 19).replace('T', ' ');
+  return started.length > 0 ? Math.min(...started) : clock.nowMs();
 }
 
 /** `/var/lib/apt/pending`: pending packages, one `name old new` a line; none when absent. */

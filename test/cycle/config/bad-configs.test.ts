@@ -223,7 +223,7 @@ const BAD: BadConfig[] = [
   [
     'an unknown address source',
     edited('source: static', 'source: webhook'),
-    [['16:11 NC1106 addresses.source', 'Expected static or dhcp; found "webhook".']],
+    [['16:11 NC1106 addresses.source', 'Expected static, dhcp or reservation; found "webhook".']],
   ],
   [
     'a cluster name with capitals',

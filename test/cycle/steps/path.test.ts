@@ -14,7 +14,7 @@ const forward = (roles: readonly Role[]) =>
     begun(config, worldOf(config, nodesWith(roles))),
   );
 
-const PROVISION = ['vm.create home-n5', 'hostkey.pin home-n5'];
+const PROVISION = ['vm.create home-n5', 'hostkey.pin home-n5', 'node.evidence home-n5'];
 const JOIN = ['cluster.yml add home-n5', 'rke up add home-n5', 'label home-n5'];
 const INGRESS_IN = ['ingress.in 10.0.0.60', 'ingress.sync', 'proxy.in pi 10.0.0.60'];
 const INGRESS_OUT = [

@@ -1,6 +1,12 @@
 /** Which node is due, who succeeds it, and when nothing may begin. */
 import assert from 'node:assert/strict';
-import { planPlanCycle, decide, type Decision, type PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
+import {
+  planPlanCycle,
+  decide,
+  type Decision,
+  type PlanActs,
+  type PlanWorld,
+} from '../../../cycle/steps/plan-cycle.ts';
 import { converge, foresee } from '../../../cycle/step.ts';
 import { begun, killed, mustCycle, planInput } from '../journey.ts';
 import {
@@ -20,6 +26,12 @@ const config = configOf();
 const code = (decision: Decision) => (decision.kind === 'refusal' ? decision.code : decision.kind);
 const reason = (decision: Decision) =>
   decision.kind === 'nothing' ? decision.reason : assert.fail(JSON.stringify(decision));
+
+const noPlanActs: PlanActs = {
+  takeLock: () => Promise.resolve(),
+  writeAllFacts: () => Promise.resolve(),
+  releaseAddress: () => Promise.resolve(),
+};
 
 describe('PlanCycle chooses', () => {
   it('the oldest node that is due, by the older of Node and VM, names breaking ties', () => {
@@ -412,6 +424,7 @@ describe('PlanCycle and the lock', () => {
             };
           },
           writeAllFacts: async () => void calls.push('write'),
+          releaseAddress: async (name) => void calls.push(`release ${name}`),
         },
         o,
       );
@@ -437,12 +450,7 @@ describe('PlanCycle and the lock', () => {
 
   it('writes the direction when a person turns a cycle round', () => {
     const world = begun(config, worldOf(config));
-    const plan = planPlanCycle(
-      config,
-      planInput({ direction: 'back' }),
-      { takeLock: () => Promise.resolve(), writeAllFacts: () => Promise.resolve() },
-      world,
-    );
+    const plan = planPlanCycle(config, planInput({ direction: 'back' }), noPlanActs, world);
     assert.deepEqual(Array.isArray(plan) && plan.map(({ id }: { id: string }) => id), ['facts.write']);
   });
 
@@ -455,7 +463,6 @@ describe('PlanCycle and the lock', () => {
         vm: { imageBuiltAt: '2026-06-14T00:00:00.000Z' },
       })),
     );
-    const acts = { takeLock: () => Promise.resolve(), writeAllFacts: () => Promise.resolve() };
-    assert.deepEqual(planPlanCycle(config, planInput(), acts, young), []);
+    assert.deepEqual(planPlanCycle(config, planInput(), noPlanActs, young), []);
   });
 });

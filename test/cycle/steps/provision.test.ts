@@ -22,12 +22,13 @@ const image = (world: PlanWorld, over: object): PlanWorld => ({
 });
 
 describe('ProvisionNode', () => {
-  it('makes the VM, waits for its address, pins its host key and proves a login', () => {
+  it('makes the VM, waits for its address, pins its host key, proves a login and asks what it runs', () => {
     assert.deepEqual(ids(plan(start)), [
       'vm.create home-n5',
       'vm.address home-n5',
       'hostkey.pin home-n5',
       'ssh.login home-n5',
+      'node.evidence home-n5',
     ]);
     assert.deepEqual(ids(plan(done)), []);
   });
