@@ -1,5 +1,4 @@
 # Records of some names, asked of every server by itself.
-# NOT YET RUN ON WINDOWS; see common.ps1.
 . (Join-Path $PSScriptRoot 'common.ps1')
 
 Invoke-NcScript {

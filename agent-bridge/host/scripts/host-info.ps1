@@ -1,9 +1,9 @@
 # Memory, disk and running VMs of this host.
-# NOT YET RUN ON WINDOWS; see common.ps1.
 . (Join-Path $PSScriptRoot 'common.ps1')
 
 Invoke-NcScript {
     param($in)
+    Assert-NcPath 'vmRoot' $in.vmRoot
     $os = CimCmdlets\Get-CimInstance -ClassName Win32_OperatingSystem
     $drive = New-Object System.IO.DriveInfo([System.IO.Path]::GetPathRoot([string] $in.vmRoot))
     return [ordered] @{

@@ -1,5 +1,4 @@
 # Power off, after an optional time for an orderly shutdown.
-# NOT YET RUN ON WINDOWS; see common.ps1.
 . (Join-Path $PSScriptRoot 'common.ps1')
 
 Invoke-NcScript {

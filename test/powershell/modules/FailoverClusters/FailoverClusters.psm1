@@ -1,0 +1,5 @@
+# Stand-in for the FailoverClusters module; see ../Hyper-V/Hyper-V.psm1.
+. ([System.IO.Path]::Combine($PSScriptRoot, '..', 'world.ps1'))
+. ([System.IO.Path]::Combine($PSScriptRoot, 'parameters.ps1'))
+. ([System.IO.Path]::Combine($PSScriptRoot, 'acts.ps1'))
+Export-ModuleMember -Function *-Cluster*
