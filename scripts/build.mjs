@@ -18,6 +18,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { hostScripts } from './host-scripts.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -123,7 +124,7 @@ const groups = [
     plugins: [withoutNative, onlyWhatTasksUse],
     firstLine: '',
   },
-  { entries: BRIDGE, plugins: [withoutNative], firstLine: '' },
+  { entries: BRIDGE, plugins: [withoutNative], firstLine: '', define: hostScripts() },
   { entries: LAB, plugins: [withoutNative], firstLine: '#!/usr/bin/env node\n' },
 ];
 const entries = groups.flatMap((group) => group.entries);
@@ -142,6 +143,8 @@ for (const name of tasks)
 if (tasks.length > 0) put('dist/tasks/package.json', '{ "type": "commonjs" }\n');
 const hashes = Object.fromEntries(built.map(({ target, sha256 }) => [target, sha256]));
 put('dist/bundles.json', `${JSON.stringify(hashes, undefined, 2)}\n`);
+const madeOf = Object.fromEntries(built.map(({ target, parts }) => [target, parts]));
+put('dist/made-of.json', `${JSON.stringify(madeOf, undefined, 2)}\n`);
 
 if (!process.argv.includes('--quiet'))
   for (const each of built)
@@ -163,13 +166,14 @@ if (broken.length > 0) {
   process.exit(1);
 }
 
-async function bundles({ entries: wanted, plugins, firstLine }) {
+async function bundles({ entries: wanted, plugins, firstLine, define = {} }) {
   const present = wanted.filter(([source]) => existsSync(join(root, source)));
   const result = await build({
     absWorkingDir: root,
     entryPoints: present.map(([source, target]) => ({ in: source, out: target.replace(/\.c?js$/, '') })),
     outdir: '.',
     write: false,
+    metafile: true,
     bundle: true,
     platform: 'node',
     target: 'node20',
@@ -180,7 +184,7 @@ async function bundles({ entries: wanted, plugins, firstLine }) {
     legalComments: 'eof',
     mainFields: ['module', 'main'],
     conditions: ['node', 'import'],
-    define: { 'import.meta.url': '__moduleUrl' },
+    define: { 'import.meta.url': '__moduleUrl', ...define },
     banner: {
       js: `${firstLine}const __moduleUrl=require("node:url").pathToFileURL(__filename).href;`,
     },
@@ -191,13 +195,28 @@ async function bundles({ entries: wanted, plugins, firstLine }) {
     const path = join(root, target).replace(/\.cjs$/, '.js');
     const bytes = result.outputFiles.find((file) => file.path === path).contents;
     put(target, bytes, 0o755);
+    const output = Object.entries(result.metafile.outputs).find(([name]) => join(root, name) === path);
     return {
       target,
+      parts: partsOf(output[1].inputs),
       size: bytes.length,
       gzip: gzipSync(bytes).length,
       sha256: createHash('sha256').update(bytes).digest('hex'),
     };
   });
+}
+
+/** What a bundle is made of, in bytes of the bundle: our files, and libraries by their folder. */
+function partsOf(inputs) {
+  const own = {};
+  const libraries = {};
+  for (const [input, { bytesInOutput }] of Object.entries(inputs)) {
+    if (bytesInOutput === 0) continue;
+    const [library] = /^.*node_modules\/(@[^/]+\/)?[^/]+/.exec(input) ?? [];
+    if (library === undefined) own[input] = bytesInOutput;
+    else libraries[library] = (libraries[library] ?? 0) + bytesInOutput;
+  }
+  return { own, libraries };
 }
 
 function put(path, bytes, mode = 0o644) {

@@ -1,7 +1,9 @@
 /** The generated files as text: pure functions of the schema, the error list and the task manifests. */
 import * as z from 'zod/mini';
+import { BridgeFile } from '../agent-bridge/server/policy.ts';
 import { configSchema } from '../cycle/config.ts';
 import { ERRORS } from '../ports/errors.ts';
+import { row } from './table.ts';
 
 /** The parts of a JSON Schema that the configuration's schema uses. */
 interface JsonSchema {
@@ -56,6 +58,16 @@ export function configJsonSchema(): object {
     $id: 'node-cycle.schema.json',
     title: 'node-cycle.yml',
     description: 'Configuration of Node Cycle. Nothing in it is secret.',
+  };
+}
+
+/** For editors: the form of bridge.yaml. What only the bridge checks (ranges, names that must be there) is not in it. */
+export function bridgeJsonSchema(): object {
+  return {
+    ...z.toJSONSchema(BridgeFile, { io: 'input' }),
+    $id: 'bridge.schema.json',
+    title: 'bridge.yaml',
+    description: 'The allow-list of the bridge. What is not written in it is not allowed.',
   };
 }
 
@@ -186,8 +198,4 @@ function inputCells(input: TaskInput): string[] {
   const needed = input.required === true && fallback === '' ? 'required' : fallback;
   const shown = input.visibleRule === undefined ? '' : ` Only with ${input.visibleRule}.`;
   return [`\`${input.name}\``, type, needed, `${input.helpMarkDown ?? input.label}${shown}`];
-}
-
-function row(cells: readonly string[]): string {
-  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|').replaceAll('\n', ' ').replaceAll('<', '&lt;')).join(' | ')} |`;
 }

@@ -1,13 +1,20 @@
 /**
- * Writes what is derived from the source: the JSON Schema for editors, the lists of keys, errors and task
- * inputs. With `--check` it writes nothing and fails when a committed file differs.
+ * Writes what is derived from the source: the JSON Schemas for editors, the lists of keys, errors, task inputs
+ * and operations. With `--check` it writes nothing and fails when a committed file differs.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format } from 'prettier';
-import { configDocument, configJsonSchema, errorsDocument, tasksDocument } from './documents.ts';
+import {
+  bridgeJsonSchema,
+  configDocument,
+  configJsonSchema,
+  errorsDocument,
+  tasksDocument,
+} from './documents.ts';
 import type { TaskManifest } from './documents.ts';
+import { operationsDocument } from './operations-document.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -18,16 +25,18 @@ export async function generated(): Promise<Record<string, string>> {
     .filter((path) => existsSync(path))
     .map((path) => JSON.parse(readFileSync(path, 'utf8')) as TaskManifest);
   const files: Record<string, string> = {
-    'schemas/node-cycle.schema.json': await format(JSON.stringify(configJsonSchema()), {
-      parser: 'json',
-      printWidth: 110,
-    }),
+    'schemas/node-cycle.schema.json': await json(configJsonSchema()),
+    'schemas/bridge.schema.json': await json(bridgeJsonSchema()),
     'docs/config.md': configDocument(),
     'docs/errors.md': errorsDocument(),
+    'docs/operations.md': operationsDocument(),
   };
   if (tasks.length > 0) files['docs/tasks.md'] = tasksDocument(tasks);
   return files;
 }
+
+const json = (schema: object): Promise<string> =>
+  format(JSON.stringify(schema), { parser: 'json', printWidth: 110 });
 
 async function main(check: boolean): Promise<void> {
   const stale: string[] = [];

@@ -1,11 +1,12 @@
 /**
- * One VSIX of everything in dist/, made with tfx-cli, which only warns about what the marketplace refuses: any
- * warning fails here, and what tfx does not look at is checked afterwards in the VSIX itself.
+ * The bridge's package, and one VSIX of the tasks in dist/. The VSIX is made with tfx-cli, which only warns about what
+ * the marketplace refuses: any warning fails here, and what tfx does not look at is checked afterwards in the VSIX.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { writeBridgePackage } from './bridge-package.mjs';
 import { readVsix } from './vsix.mjs';
 
 /** Files a task may have in the VSIX: its bundle, task.json, icon, and room for two. */
@@ -73,6 +74,10 @@ if (bytes > LARGEST_BYTES) faults.push(`${bytes} bytes, at most ${LARGEST_BYTES}
 if (faults.length > 0) fail(faults.join('\n'));
 console.log(
   `package: dist/node-cycle-${manifest.version}.vsix, ${wanted.length} tasks, ${files.size} files, ${Math.round(bytes / 1024)} KB`,
+);
+const bridge = writeBridgePackage();
+console.log(
+  `package: ${bridge.path}, ${bridge.files} files, ${Math.round(bridge.bytes / 1024)} KB, SHA-256 ${bridge.sha256}`,
 );
 
 function isPng(data) {

@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 /** [package, program]: a program from elsewhere is as good. Without a program the package itself is asked for. */
 const DEBIAN_PACKAGES = [
   ['nginx-light', undefined],
+  ['genisoimage', 'isoinfo'],
   ['libnginx-mod-stream', undefined],
   ['bind9', 'named'],
   ['bind9-dnsutils', 'nsupdate'],
@@ -21,6 +22,7 @@ const DEBIAN_PACKAGES = [
   ['etcd-client', 'etcdctl'],
   ['git', 'git'],
   ['kubernetes-client', 'kubectl'],
+  ['packer', 'packer'],
 ];
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));

@@ -21,6 +21,7 @@ edit('package-lock.json', [
   [/("packages": \{\s*"": \{\s*"name": "node-cycle",\s*"version": )"[^"]*"/, `$1"${version}"`],
 ]);
 edit('vss-extension.json', [[/("version": )"[^"]*"/, `$1"${version}"`]]);
+edit('agent-bridge/service/bridge.ts', [[/(BRIDGE_VERSION = )'[^']*'/, `$1'${version}'`]]);
 for (const path of tasks)
   edit(path, [
     [/("Major": )"?\d+"?/, `$1${major}`],

@@ -1,0 +1,1 @@
+export function hostScripts(): { HOST_SCRIPTS: string };

@@ -1,0 +1,1 @@
+export function readVsix(zip: Buffer): Map<string, Buffer>;
