@@ -6,6 +6,7 @@ import { clock } from './clock.ts';
 import { connect } from './connect.ts';
 import { files } from './files.ts';
 import { openHttp } from './http.ts';
+import type { HttpOptions } from './http.ts';
 import type { Ports } from './ports.ts';
 import { random } from './random.ts';
 import { run } from './run.ts';
@@ -13,7 +14,7 @@ import { run } from './run.ts';
 export type BasicPorts = Omit<Ports, 'ssh' | 'dns'>;
 
 /** `close` ends kept connections. */
-export function basicPorts(): { ports: BasicPorts; close(): void } {
-  const { http, close } = openHttp();
+export function basicPorts(options: HttpOptions = {}): { ports: BasicPorts; close(): void } {
+  const { http, close } = openHttp(options);
   return { ports: { http, run, connect, files, clock, random }, close };
 }

@@ -104,6 +104,10 @@ export const ERRORS = {
     title: 'The times contradict each other.',
     remedy: 'Allow a wait more time than the observations that it needs.',
   },
+  NC1123: {
+    title: 'The reservation service cannot be used as it is written.',
+    remedy: 'Correct the URL, the path or the program that the message names; docs/config.md lists the keys.',
+  },
   // planning and preflight
   NC1210: {
     title: 'The node that was named is not in the cluster.',
@@ -166,6 +170,11 @@ export const ERRORS = {
   NC1226: {
     title: 'There is no cycle to continue or to take back.',
     remedy: 'Queue a run without direction: back.',
+  },
+  NC1227: {
+    title: 'The new node is not newer than the old one.',
+    remedy:
+      'Build a newer image and queue with direction: back, which takes the new VM away; or install the pending updates on the new node and queue again; or set vm.requireNewer: false.',
   },
   NC1230: { title: 'A node is not Ready.', remedy: 'Bring it back, or replace it first (node: its name).' },
   NC1231: {
@@ -264,7 +273,8 @@ export const ERRORS = {
   },
   NC2008: {
     title: 'The bridge\u2019s certificate is not the pinned one.',
-    remedy: 'Compare the fingerprint with the one that `enroll` printed on the host.',
+    remedy:
+      'Compare the fingerprint with the one that `enroll` printed on the host; while the bridge changes its certificate, the service connection needs both.',
   },
   NC2009: {
     title: 'The bridge gave an answer that was not understood.',
@@ -277,6 +287,20 @@ export const ERRORS = {
   NC2011: {
     title: 'A private key can be read by others.',
     remedy: 'Restrict the file to its owner, or make a new key with `init` or `enroll`.',
+  },
+  NC2012: {
+    title: 'The fingerprint of the bridge\u2019s certificate is not one.',
+    remedy:
+      'Copy it again from what `init`, `enroll` or `rotate` printed on the host: one, or two while the certificate is being changed.',
+  },
+  NC2013: {
+    title: 'The certificate cannot be enrolled.',
+    remedy:
+      'Make one as docs/host.md shows: self-signed, no authority, for clients only, good for a year at most. Nothing was changed.',
+  },
+  NC2014: {
+    title: 'A script on the host is not the one of this version.',
+    remedy: 'Run bridge-admin init, which writes the scripts anew, and look who may write to that folder.',
   },
   // --- 3xxx cluster
   NC3001: {
@@ -444,6 +468,24 @@ export const ERRORS = {
     title: 'A git reference or path is not of a form that git accepts.',
     remedy: 'Correct the branch, URL or path in the configuration; nothing was run.',
   },
+  NC4080: {
+    title: 'The reservation service does not answer for now.',
+    remedy: 'Bring it back; the run that is queued again goes on where this one stopped.',
+  },
+  NC4081: {
+    title: 'The reservation service refused.',
+    remedy:
+      'Check the service connection reservation, and addresses.service in node-cycle.yml, against what it says.',
+  },
+  NC4082: {
+    title: 'The answer of the reservation service cannot be read.',
+    remedy:
+      'Correct addresses.service.fields, or the service: it must answer with one MAC and one IPv4 address.',
+  },
+  NC4083: {
+    title: 'The name has a reservation already, and nobody says which.',
+    remedy: 'Set addresses.service.find, or release that reservation by hand.',
+  },
   // --- 5xxx tasks and pipelines
   NC5001: {
     title: 'A task input holds a variable that was never set.',
@@ -465,6 +507,10 @@ export const ERRORS = {
   NC5004: {
     title: 'A service connection lacks a part.',
     remedy: 'Edit the service connection and fill in the part in the message.',
+  },
+  NC5007: {
+    title: 'The proxy or the CA file of the agent cannot be used.',
+    remedy: "Correct the agent's `--proxyurl`, `.proxybypass` or `--sslcacert`, or the job's `HTTPS_PROXY`.",
   },
   // --- 9xxx lab
   NC9001: { title: 'The lab does not know this option.', remedy: 'Run npm run lab -- --help.' },

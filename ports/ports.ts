@@ -20,8 +20,8 @@ export interface TlsMaterial {
   key?: string | undefined;
   /** Name to verify instead of the URL's host. */
   servername?: string | undefined;
-  /** SHA-256 of the server's certificate in lower-case hex. When given, it replaces chain and name checks. */
-  pinSha256?: string | undefined;
+  /** SHA-256 of the server's certificate in lower-case hex, or all that may be. It replaces chain and name checks. */
+  pinSha256?: string | readonly string[] | undefined;
 }
 
 export interface HttpRequest extends Wait {

@@ -20,6 +20,7 @@ import {
   WAIT_LIMIT_MS,
 } from '../protocol/wire.ts';
 import type { JobError } from '../protocol/wire.ts';
+import { serverPins } from './pins.ts';
 
 export interface BridgeClientOptions {
   http: Http;
@@ -27,7 +28,7 @@ export interface BridgeClientOptions {
   random: Random;
   /** `https://host:port`. */
   url: string;
-  /** SHA-256 of the bridge's certificate, hex, with or without colons. */
+  /** SHA-256 of the bridge's certificate, hex, with or without colons; several parted by commas or white space. */
   serverPin: string;
   /** PEM. */
   cert: string;
@@ -66,9 +67,12 @@ export interface BridgeClient {
 
 /** The first pause after a lost connection; it doubles up to the last. */
 const RETRY_FIRST_MS = 200;
+/** A bridge that was started again is found within it, and a host that is down is asked little. */
 const RETRY_LAST_MS = 5_000;
 /** One request besides what it may be held for. */
 const REQUEST_MS = 30_000;
+/** A random byte over this is a share of the whole. */
+const BYTE_VALUES = 256;
 
 /**
  * The idempotency key: it protects one POST and its re-sends. It holds no run's id, so a run that is queued again
@@ -96,9 +100,10 @@ interface Reply {
   bytes: Uint8Array;
 }
 
+/** Throws NC2012 when `serverPin` is no fingerprint. */
 export function bridgeClient(options: BridgeClientOptions): BridgeClient {
   const { clock } = options;
-  const pin = options.serverPin.replaceAll(':', '').toLowerCase();
+  const pins = serverPins(options.serverPin);
   let head: string | undefined;
   const certificateEndsMs = Date.parse(new X509Certificate(options.cert).validTo);
 
@@ -114,7 +119,7 @@ export function bridgeClient(options: BridgeClientOptions): BridgeClient {
       url: `${options.url.replace(/\/$/, '')}/v1/${path}`,
       headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers },
       body,
-      tls: { cert: options.cert, key: options.key.reveal(), pinSha256: pin },
+      tls: { cert: options.cert, key: options.key.reveal(), pinSha256: pins },
       ...wait,
     });
     const chunks: Uint8Array[] = [];
@@ -139,7 +144,10 @@ export function bridgeClient(options: BridgeClientOptions): BridgeClient {
         if (!isLost(error) || left <= pause) throw error;
       }
       // Jitter, so that the agents of many clusters do not come back together.
-      await clock.sleep(pause / 2 + (pause / 2) * ((options.random.bytes(1)[0] ?? 0) / 256), wait.signal);
+      await clock.sleep(
+        pause / 2 + (pause / 2) * ((options.random.bytes(1)[0] ?? 0) / BYTE_VALUES),
+        wait.signal,
+      );
     }
   }
 

@@ -33,6 +33,8 @@ export interface Host {
   disk: Disk;
   clock: Clock;
   random: Random;
+  /** Whether this is a `vm.create` that has ended without its VM. */
+  failedCreation(jobId: string): boolean;
   /** Throws `ScriptError` when it did not succeed. */
   run<S extends ScriptName>(script: S, input: ScriptInput<S>): Promise<ScriptResult<S>>;
   /** All VMs, as they are after this call was made. */
@@ -51,6 +53,7 @@ export interface HostOptions {
   disk: Disk;
   clock: Clock;
   random: Random;
+  failedCreation(jobId: string): boolean;
   runScript: RunScript;
 }
 
@@ -102,18 +105,37 @@ export const imageFolder = (policy: BridgePolicy, id: string): string => join(po
 export const setAsideRoot = (policy: BridgePolicy): string =>
   policy.setAsideRoot ?? join(policy.vmRoot, 'set-aside');
 
-/** Hash of the files that an image is made of; undefined when one is missing. */
-export function imageSourceHash(policy: BridgePolicy, disk: Disk, id: string): string | undefined {
+export interface ImageFiles {
+  /** The template first. */
+  files: { path: string; sha256: string }[];
+  /** Of all files: what `pin` is compared with. */
+  pin: string;
+  /** What the image is built of, variables and base included: it decides whether an image is stale. */
+  sourceHash: string;
+}
+
+/** The files that an image is made of, as they are now; undefined when one is missing. */
+export function imageFiles(policy: BridgePolicy, disk: Disk, id: string): ImageFiles | undefined {
   const image = policy.images[id];
   if (!image) return undefined;
-  const parts: string[] = [];
+  const files: ImageFiles['files'] = [];
   for (const path of [image.template, ...image.sources]) {
     const bytes = disk.read(path);
     if (!bytes) return undefined;
-    parts.push(sha256Hex(bytes));
+    files.push({ path, sha256: sha256Hex(bytes) });
   }
-  return sha256Hex(parts.join('\n'));
+  const pin = sha256Hex(files.map(({ sha256 }) => sha256).join('\n'));
+  const more = [
+    ...(image.base ? [`base ${image.base.sha256}`] : []),
+    ...Object.entries(image.variables)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, value]) => `variable ${name} ${value}`),
+  ];
+  return { files, pin, sourceHash: more.length === 0 ? pin : sha256Hex([pin, ...more].join('\n')) };
 }
+
+export const imageSourceHash = (policy: BridgePolicy, disk: Disk, id: string): string | undefined =>
+  imageFiles(policy, disk, id)?.sourceHash;
 
 export const clientNamed = (policy: BridgePolicy, name: string): ClientPolicy | undefined =>
   policy.clients.find((client) => client.name === name);

@@ -17,6 +17,8 @@ export const VmRecord = z.strictObject({
   image: z.exactOptional(s.Name),
   imageBuiltAt: z.exactOptional(s.Instant),
   sshHostKeys: z.array(s.SshPublicKey),
+  /** The image with the node's private host key, until the guest has read it. */
+  seed: z.exactOptional(z.string()),
   setAside: z.exactOptional(
     z.strictObject({
       at: s.Instant,

@@ -12,6 +12,7 @@ import type { ScriptInput, ScriptName, ScriptResult } from './scripts.ts';
 export interface Engine {
   file: string;
   args: readonly string[];
+  /** Its path. Throws `NC2014` when the file is not this version's. */
   script(name: ScriptName): string;
   /** The child's whole environment. */
   env: Record<string, string>;
@@ -44,6 +45,7 @@ export function scriptRunner(engine: Engine, { processes, clock, random }: Scrip
     if (running >= CHILDREN_LIMIT) await new Promise<void>((resolve) => waiting.push(resolve));
     running += 1;
     try {
+      const command = [...engine.args, engine.script(script)];
       const nonce = Buffer.from(random.bytes(16)).toString('hex');
       const mark = `read.${Buffer.from(random.bytes(8)).toString('hex')}`;
       const finder = resultFinder(nonce);
@@ -53,7 +55,7 @@ export function scriptRunner(engine: Engine, { processes, clock, random }: Scrip
       };
       const child = processes.startChild({
         file: engine.file,
-        args: [...engine.args, engine.script(script)],
+        args: command,
         env: { ...engine.env, NODE_CYCLE_JOB: mark },
         stdin: JSON.stringify({ v: 1, nonce, script, input }),
         onStdout(chunk) {

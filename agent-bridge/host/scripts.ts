@@ -13,8 +13,7 @@
 import * as z from 'zod/mini';
 import * as s from '../protocol/shapes.ts';
 
-export const RESULT_PREFIX = '##NC-RESULT ';
-export const FAILURE_EXIT = 3;
+export { FAILURE_EXIT, RESULT_PREFIX } from './frame.ts';
 
 export const ScriptFailure = z.strictObject({
   error: z.enum([
@@ -26,6 +25,12 @@ export const ScriptFailure = z.strictObject({
     'denied',
     'unreachable',
     'notOurs',
+    'templateChanged',
+    'templateInvalid',
+    'baseChanged',
+    'builderFailed',
+    'provisionerFailed',
+    'noDisk',
   ]),
 });
 
@@ -68,9 +73,8 @@ export const SCRIPTS = {
   },
   /**
    * Copies (or differences) the image's disk, makes the VM, writes the seed, starts it. The folder is new and this
-   * job's own. `seed.userData` is `#cloud-config`, a line end, then JSON: `{hostname, fqdn, ssh_keys:
-   * {ed25519_private, ed25519_public}, users: [{name, ssh_authorized_keys, …}], …}`; `metaData` is JSON;
-   * `networkConfig` is JSON, netplan version 2, or null for DHCP.
+   * job's own. The seed is an ISO image with `meta-data`, `user-data` (`#cloud-config`, then JSON) and, with a static
+   * address, `network-config` (JSON, netplan version 2).
    */
   'vm-create': {
     input: z.strictObject({
@@ -79,27 +83,30 @@ export const SCRIPTS = {
       imageDisk: HostPath,
       differencing: z.boolean(),
       disk: HostPath,
-      seedIso: HostPath,
       memoryMb: s.Megabytes,
+      /** null: as much as `memoryMb`, always. */
+      dynamicMemory: nullable(z.strictObject({ minimumMb: s.Megabytes, maximumMb: s.Megabytes })),
       cpuCount: s.Count,
       switchName: s.HostText,
       vlan: nullable(s.Vlan),
       /** 12 hex digits, upper case. */
       mac: z.string().check(z.regex(/^[0-9A-F]{12}$/)),
       macSpoofing: z.boolean(),
-      secureBoot: z.boolean(),
+      /** Name of the template; null: off. */
+      secureBoot: nullable(s.HostText),
       notes: Notes,
       startAction: s.StartAction,
       startDelaySeconds: s.Seconds,
       /** What the seed configures, for whoever does not read the seed: null with DHCP. */
       address: nullable(s.Ipv4),
-      seed: z.strictObject({
-        metaData: z.string(),
-        userData: z.string(),
-        networkConfig: nullable(z.string()),
-      }),
+      seed: z.strictObject({ path: HostPath, base64: z.string() }),
     }),
     result: z.strictObject({ id: AnyGuid, mac: RawMac, state: s.VmState }),
+  },
+  /** Takes the seed out of the VM's drive and removes its file, when that is below one of `roots`. May be repeated. */
+  'vm-eject-seed': {
+    input: z.strictObject({ id: AnyGuid, path: HostPath, roots: z.array(HostPath) }),
+    result: z.strictObject({ id: AnyGuid }),
   },
   /** Shuts down for `gracefulSeconds` (0: at once), then powers off. An unknown id is `notFound`. */
   'vm-stop': {
@@ -190,7 +197,15 @@ export const SCRIPTS = {
       ),
     }),
   },
-  /** Runs packer in `workFolder`, moves its disk to `folder`, then writes `<folder>/image.json` as the last act. */
+  /** Every differencing parent of these disks, up to the first. A disk that is gone has none. */
+  'disk-parents': {
+    input: z.strictObject({ disks: z.array(HostPath) }),
+    result: z.strictObject({ parents: z.array(HostPath) }),
+  },
+  /**
+   * Run by the bundle (`RUN_BY_BUNDLE`), not by PowerShell: Packer in `workFolder` on copies of `files`, its disk to
+   * `<folder>/<version>.vhdx`, and `<folder>/image.json` as the last act.
+   */
   'image-build': {
     input: z.strictObject({
       id: s.Name,
@@ -199,15 +214,24 @@ export const SCRIPTS = {
       folder: HostPath,
       workFolder: HostPath,
       packer: HostPath,
-      template: HostPath,
-      /** PKR_VAR_*: made by the bridge from narrow types. */
+      /** The template first. `to` is relative, with `/`. */
+      files: z
+        .array(z.strictObject({ from: HostPath, to: HostPath, sha256: s.Sha256 }))
+        .check(z.minLength(1)),
+      base: nullable(z.strictObject({ file: HostPath, sha256: s.Sha256 })),
+      /** For the variables file; `secrets` are in it too. */
       variables: z.record(z.string(), z.string()),
+      secrets: z.record(z.string(), z.string()),
     }),
     result: z.strictObject({ id: s.Name, builtAt: s.Instant, version: s.HostText, disk: HostPath }),
   },
 } as const;
 
 export type ScriptName = keyof typeof SCRIPTS;
+
+/** Has no `.ps1`: the bundle itself is started with this word instead. Same stdin, same answer. */
+export const RUN_BY_BUNDLE: Readonly<Partial<Record<ScriptName, string>>> = { 'image-build': 'run-packer' };
+
 export type ScriptInput<S extends ScriptName> = z.infer<(typeof SCRIPTS)[S]['input']>;
 export type ScriptResult<S extends ScriptName> = z.infer<(typeof SCRIPTS)[S]['result']>;
 

@@ -1,8 +1,9 @@
 /**
- * The NoCloud seed of a new node. JSON is YAML, so nothing here is put together as text.
+ * The NoCloud seed of a new node: its files, and the image that the node finds them on. JSON is YAML, so nothing here is put together as text.
  */
 import type { ImagePolicy, NetworkPolicy } from '../server/policy.ts';
 import { prefixLength } from '../server/ranges.ts';
+import { isoImage } from './iso9660.ts';
 import type { SshHostKey } from './ssh-host-key.ts';
 
 export interface SeedInput {
@@ -58,4 +59,16 @@ export function seedOf({ jobId, node, mac, address, network, image, hostKey }: S
     userData: `#cloud-config\n${JSON.stringify(user)}`,
     networkConfig: address === undefined ? null : JSON.stringify(net),
   };
+}
+
+/** cloud-init looks for a volume of this name. */
+export const SEED_VOLUME = 'cidata';
+
+export function seedImage({ metaData, userData, networkConfig }: Seed, nowMs: number): Uint8Array {
+  const files = [
+    { name: 'meta-data', content: metaData },
+    { name: 'user-data', content: userData },
+    ...(networkConfig === null ? [] : [{ name: 'network-config', content: networkConfig }]),
+  ];
+  return isoImage(SEED_VOLUME, files, nowMs);
 }

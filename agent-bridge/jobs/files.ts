@@ -8,6 +8,7 @@
  *   jobs/<id>/a<n>/claim      created exclusively: by the supervisor (it runs) or by the bridge (it never will)
  *   jobs/<id>/a<n>/child      the child's pid and start time
  *   jobs/<id>/a<n>/cancel     the bridge asks for the end
+ *   jobs/<id>/a<n>/room       holds room on the disk for exit.json; its last act takes it away
  *   jobs/<id>/a<n>/exit.json  how it ended; the supervisor's last act
  */
 import { join } from 'node:path';
@@ -49,6 +50,9 @@ export interface Exit {
   frame?: string;
 }
 
+/** A result is a few hundred bytes; with hundreds of records of one DNS name it is some 30 KB. */
+export const EXIT_ROOM_BYTES = 64 * 1024;
+
 export const jobDir = (jobsDir: string, id: string): string => join(jobsDir, id);
 export const attemptDir = (jobsDir: string, id: string, attempt: number): string =>
   join(jobsDir, id, `a${attempt}`);
@@ -62,6 +66,7 @@ export const inAttempt = (dir: string) => ({
   claim: join(dir, 'claim'),
   child: join(dir, 'child'),
   cancel: join(dir, 'cancel'),
+  room: join(dir, 'room'),
   exit: join(dir, 'exit.json'),
 });
 

@@ -1,18 +1,22 @@
 /**
- * The lanes: one job at a time in each of image, vm and dns, in the order of acceptance.
+ * The lanes: one job at a time in each of image, vm and dns. Clients take turns; the jobs of one client run in the
+ * order of acceptance.
  *
  * What has happened is only ever read from the log and from the job's files, so a restarted bridge goes on exactly
  * where the killed one stopped: queued jobs wait again, started ones are found by their claim.
  */
+import { CodedError } from '../../ports/errors.ts';
 import type { Clock, Random } from '../../ports/ports.ts';
 import type { Disk } from '../log/disk.ts';
-import { isFinished } from '../log/fold.ts';
+import { isFinished, pairKey } from '../log/fold.ts';
 import type { Job } from '../log/fold.ts';
 import type { AuditLog } from '../log/log.ts';
+import type { Reserve } from '../log/reserve.ts';
 import type { Lane } from '../protocol/operation.ts';
 import type { JobError } from '../protocol/wire.ts';
+import { RUN_BY_BUNDLE } from '../host/scripts.ts';
 import type { ScriptName } from '../host/scripts.ts';
-import { attemptDir, inAttempt, jobDir, markOf, readJson } from './files.ts';
+import { attemptDir, EXIT_ROOM_BYTES, inAttempt, jobDir, markOf, readJson } from './files.ts';
 import type { Claim, Exit, Spec, Stdin } from './files.ts';
 import type { HostOperation } from './host-operation.ts';
 import { outcomeOf } from './outcome.ts';
@@ -25,6 +29,8 @@ const WATCH_POLL_MS = 25;
 const ALIVE_POLL_MS = 1_000;
 /** A supervisor starts in well under a second; one that has not claimed its job by now is refused its claim. */
 const CLAIM_LIMIT_MS = 15_000;
+/** A disk that was full is tried again after this. */
+const FULL_RETRY_MS = 5_000;
 /** More supervisors than this never came to their claim: something is wrong with the installation. */
 const ATTEMPT_LIMIT = 5;
 
@@ -34,6 +40,7 @@ export interface LanesOptions {
   processes: Processes;
   clock: Clock;
   random: Random;
+  reserve: Reserve;
   jobsDir: string;
   engine: {
     file: string;
@@ -54,8 +61,8 @@ export interface Lanes {
   recover(): void;
   /** Looks whether a lane can take its next job. */
   pump(): void;
-  /** Jobs of a lane that wait for their turn. */
-  waiting(lane: Lane): number;
+  /** Jobs of a client that wait for their turn in a lane. */
+  waiting(lane: Lane, client: string): number;
   cancel(job: Job): void;
   /** Settles when nothing that this process started is being written any more; jobs go on without it. */
   stop(): Promise<void>;
@@ -64,6 +71,11 @@ export interface Lanes {
 export function createLanes(options: LanesOptions): Lanes {
   const { log, disk, processes, clock, jobsDir } = options;
   const busy = new Map<Lane, Promise<void>>();
+  /** The job of each lane whose turn it is. */
+  const inTurn = new Map<Lane, string>();
+  /** Number of a client's last turn in a lane; a restart forgets it, which costs nobody more than a turn. */
+  const lastTurns = new Map<string, number>();
+  let turns = 0;
   const stopping = new AbortController();
   const jobs = () => [...log.state.jobs.values()];
   const current = (id: string): Job => log.state.jobs.get(id) as Job;
@@ -72,15 +84,17 @@ export function createLanes(options: LanesOptions): Lanes {
     if (stopping.signal.aborted) return;
     for (const lane of ['image', 'vm', 'dns'] as const) {
       if (busy.has(lane)) continue;
-      const next =
-        jobs().find((job) => job.lane === lane && job.state === 'running') ??
-        jobs().find((job) => job.lane === lane && job.state === 'queued');
+      const next = nextOf(lane);
       if (!next) continue;
+      inTurn.set(lane, next.id);
+      turns += 1;
+      lastTurns.set(pairKey(next.client, lane), turns);
       const turn = take(next)
         .catch((error: unknown) => {
           if (!stopping.signal.aborted) options.report(`job ${next.id}: ${String(error)}`);
-          // The log could not be written: only a restart may go on, so the lane stays closed.
-          return 'closed' as const;
+          // Only a restart may write this log again, so the lane stays closed.
+          if (!log.usable() || stopping.signal.aborted) return 'closed' as const;
+          return clock.sleep(FULL_RETRY_MS, stopping.signal).catch(() => 'closed' as const);
         })
         .then((how) => {
           if (how === 'closed') return;
@@ -89,6 +103,15 @@ export function createLanes(options: LanesOptions): Lanes {
         });
       busy.set(lane, turn);
     }
+  }
+
+  /** Whoever waits, waits for one job of each other client at most, however many those have queued. */
+  function nextOf(lane: Lane): Job | undefined {
+    const open = jobs().filter((job) => job.lane === lane && !isFinished(job));
+    const lastTurn = ({ client }: Job) => lastTurns.get(pairKey(client, lane)) ?? 0;
+    return (
+      open.find(({ state }) => state === 'running') ?? open.toSorted((a, b) => lastTurn(a) - lastTurn(b))[0]
+    );
   }
 
   async function take(job: Job): Promise<'closed' | undefined> {
@@ -122,7 +145,7 @@ export function createLanes(options: LanesOptions): Lanes {
       .prepare({ jobId: job.id, client: job.client, params })
       .catch((error: unknown) => {
         options.report(`job ${job.id}: ${String(error)}`);
-        return { ok: false as const, error: 'scriptFailed' as const };
+        return { ok: false as const, error: causeOf(error) };
       });
     stopping.signal.throwIfAborted();
     if (current(job.id).cancelAsked) {
@@ -135,6 +158,15 @@ export function createLanes(options: LanesOptions): Lanes {
     }
     if (prepared.ok === 'already') {
       end(job, { state: 'succeeded', result: prepared.result });
+      return;
+    }
+
+    let command: Pick<Spec, 'file' | 'args'>;
+    try {
+      command = commandFor(prepared.script);
+    } catch (error) {
+      options.report(`job ${job.id}: ${String(error)}`);
+      end(job, { state: 'failed', error: causeOf(error) });
       return;
     }
 
@@ -152,18 +184,25 @@ export function createLanes(options: LanesOptions): Lanes {
     const spec: Spec = {
       jobId: job.id,
       attempt,
-      file: options.engine.file,
-      args: [...options.engine.args, options.engine.script(prepared.script)],
+      ...command,
       env: options.engine.env,
       deadlineMs: operation.deadlineMs,
       logLimitBytes: options.logLimitBytes,
       context: prepared.context,
       script: prepared.script,
     };
+    // Its exit must find room, whatever its own log and others have filled by then.
+    disk.write(files.room, options.random.bytes(EXIT_ROOM_BYTES));
     disk.write(files.stdin, JSON.stringify(stdin));
     disk.write(files.spec, JSON.stringify(spec));
     log.append({ event: 'started', jobId: job.id, attempt });
     supervisors.set(dir, processes.startSupervisor(dir, markOf(job.id, attempt)));
+  }
+
+  function commandFor(script: ScriptName): Pick<Spec, 'file' | 'args'> {
+    const word = RUN_BY_BUNDLE[script];
+    if (word !== undefined) return processes.ownCommand(word);
+    return { file: options.engine.file, args: [...options.engine.args, options.engine.script(script)] };
   }
 
   /** Supervisors that this process started and so can wait for; others are watched by their files. */
@@ -199,7 +238,8 @@ export function createLanes(options: LanesOptions): Lanes {
       if (!claim && overdue) {
         // Whoever creates this file first decides; a supervisor that comes later does nothing.
         const ours: Claim = { by: 'bridge' };
-        if (disk.createExclusive(files.claim, JSON.stringify(ours))) return 'neverRan';
+        const created = options.reserve.spend(() => disk.createExclusive(files.claim, JSON.stringify(ours)));
+        if (created) return 'neverRan';
         continue;
       }
       await clock.sleep(WATCH_POLL_MS, ownEnded() ? stopping.signal : news).catch(() => {});
@@ -283,7 +323,8 @@ export function createLanes(options: LanesOptions): Lanes {
       pump();
     },
     pump,
-    waiting: (lane) => jobs().filter((job) => job.lane === lane && job.state === 'queued').length,
+    waiting: (lane, client) =>
+      jobs().filter((job) => job.lane === lane && job.client === client && job.state === 'queued').length,
     cancel(job) {
       if (isFinished(job)) return;
       if (!job.cancelAsked) log.append({ event: 'cancelAsked', jobId: job.id, client: job.client });
@@ -299,11 +340,15 @@ export function createLanes(options: LanesOptions): Lanes {
   };
 
   function preparing(job: Job): boolean {
-    const first = jobs().find((one) => one.lane === job.lane && !isFinished(one));
-    return busy.has(job.lane) && first?.id === job.id;
+    return busy.has(job.lane) && inTurn.get(job.lane) === job.id;
   }
 
   function askSupervisor(job: Job): void {
-    disk.write(inAttempt(attemptDir(jobsDir, job.id, job.attempt)).cancel, '');
+    const { cancel } = inAttempt(attemptDir(jobsDir, job.id, job.attempt));
+    options.reserve.spend(() => disk.write(cancel, ''));
   }
 }
+
+/** What the caller is told; the words are in the service's own output. */
+const causeOf = (error: unknown): JobError =>
+  error instanceof CodedError && error.code === 'NC2014' ? 'scriptChanged' : 'scriptFailed';

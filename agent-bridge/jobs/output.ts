@@ -4,7 +4,7 @@
  *
  * Bytes are handled as latin1 text, one character a byte, so that nothing is decoded and offsets stay exact.
  */
-import { RESULT_PREFIX } from '../host/scripts.ts';
+import { RESULT_PREFIX } from '../host/frame.ts';
 
 const MASK = '***';
 

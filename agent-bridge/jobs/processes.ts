@@ -37,6 +37,8 @@ export interface Processes {
   startChild(start: ChildStart): Child;
   /** Detached, without pipes, in a group of its own: it outlives the bridge. `ended` fires when this process saw it end. */
   startSupervisor(jobDir: string, mark: string): { pid: number; ended: Promise<void> };
+  /** How this bundle is started with a word of its own. */
+  ownCommand(word: string): { file: string; args: string[] };
   isAlive(id: ProcessId): boolean;
   /**
    * Ends the tree below `root` and every process that carries `mark`, this one excepted; gives the number that is

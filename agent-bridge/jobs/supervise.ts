@@ -3,12 +3,13 @@
  * the log, ends the tree, and leaves the outcome in a file. It speaks to nobody, so the bridge may die and come back.
  */
 import type { Clock } from '../../ports/ports.ts';
+import { isDiskFull } from '../log/disk.ts';
 import type { Disk } from '../log/disk.ts';
-import { inAttempt, logOfAttempt, markOf, readJson } from './files.ts';
+import { EXIT_ROOM_BYTES, inAttempt, logOfAttempt, markOf, readJson } from './files.ts';
 import type { Claim, Exit, Spec, Stdin } from './files.ts';
 import { capped, maskFilter, resultFinder } from './output.ts';
 import { JOB_MARK, NO_ROOT } from './processes.ts';
-import type { Processes } from './processes.ts';
+import type { ProcessId, Processes } from './processes.ts';
 
 /** How soon a cancel is seen. */
 const CANCEL_POLL_MS = 100;
@@ -32,7 +33,7 @@ export async function supervise(dir: string, { disk, processes, clock }: Supervi
   const cancelAsked = () => disk.size(files.cancel) !== undefined;
   const nothing = { exitCode: null, signal: null, timedOut: false, survivors: 0 };
   if (!stdin || cancelAsked()) {
-    write(disk, files.exit, {
+    leave(disk, files, {
       ...nothing,
       cancelled: cancelAsked(),
       ...(stdin ? {} : { failed: 'no input' }),
@@ -65,7 +66,7 @@ export async function supervise(dir: string, { disk, processes, clock }: Supervi
     onStderr: (chunk) => store(err.push(chunk)),
   });
   const started = processes.identify(child.pid);
-  if (started) write(disk, files.child, started);
+  if (started) noteChild(disk, files.child, started);
 
   const deadline = clock.now() + spec.deadlineMs;
   let ended: Awaited<typeof child.ended> | undefined;
@@ -92,8 +93,31 @@ export async function supervise(dir: string, { disk, processes, clock }: Supervi
   log.close();
   const frame = finder.frame();
   const exit: Exit = { ...end, timedOut, cancelled, survivors, ...(frame === undefined ? {} : { frame }) };
-  write(disk, files.exit, exit);
+  leave(disk, files, exit);
   return true;
 }
 
 const write = (disk: Disk, path: string, value: unknown): void => disk.write(path, JSON.stringify(value));
+
+/** Without it the child is found by its mark: a full disk is no reason to leave it alone with its pipes. */
+function noteChild(disk: Disk, path: string, child: ProcessId): void {
+  try {
+    write(disk, path, child);
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+  }
+}
+
+/** A disk that is full has the room that was held for this; a result that does not fit there is not kept. */
+function leave(disk: Disk, { exit: path, room }: ReturnType<typeof inAttempt>, exit: Exit): void {
+  try {
+    write(disk, path, exit);
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    disk.remove(room);
+    const { frame, ...rest } = exit;
+    const fits = (frame?.length ?? 0) < EXIT_ROOM_BYTES / 2;
+    write(disk, path, fits ? exit : rest);
+  }
+  disk.remove(room);
+}

@@ -24,5 +24,11 @@ export interface Disk {
 export interface AppendFile {
   /** Written (and fsynced, when durable) when it returns; throws when it could not be. */
   append(data: string | Uint8Array): void;
+  /** Takes back what lies beyond `bytes`: the part of a line that a full disk left. */
+  cut(bytes: number): void;
   close(): void;
 }
+
+/** The disk, or this account's share of it, is full: what a later try may do, unlike after any other fault. */
+export const isDiskFull = (error: unknown): boolean =>
+  ['ENOSPC', 'EDQUOT'].includes((error as { code?: string } | undefined)?.code ?? '');

@@ -4,6 +4,7 @@
  */
 import type { Budget, Lane } from '../protocol/operation.ts';
 import type { JobError, RefusalCode } from '../protocol/wire.ts';
+import type { Folded } from './fold.ts';
 
 export type LogEvent =
   | { event: 'boot'; bridgeVersion: string }
@@ -16,6 +17,14 @@ export type LogEvent =
   | { event: 'requeued'; jobId: string; attempt: number }
   | { event: 'cancelAsked'; jobId: string; client: string }
   | Ended
+  /** A new file begins: what all files before it say, taken together. */
+  | { event: 'rotated'; state: Folded }
+  /** Finished jobs past their time: their folders go, and their keys are free. */
+  | { event: 'forgotten'; jobIds: string[] }
+  /** Peers without a listed certificate since the last such entry, at most one entry a minute. */
+  | { event: 'strangers'; count: number }
+  /** A person gave a cluster's fence another number. */
+  | { event: 'fenceSet'; cluster: string; fence: number; at: string }
   /** `count` equal refusals in a row, merged. */
   | { event: 'refused'; client: string; op: string; code: RefusalCode; field: string; count: number }
   /** Another bridge.yaml is in force; who is named in it. */

@@ -38,6 +38,14 @@ export interface State {
   highestMs: number;
 }
 
+/** The state as the first entry of a new file holds it: what can be made again from the rest is left out. */
+export interface Folded {
+  jobs: Job[];
+  fences: { [cluster: string]: number };
+  charges: { [clientAndBudget: string]: number[] };
+  highestMs: number;
+}
+
 /** Budgets count the last 24 hours. */
 export const BUDGET_WINDOW_MS = 24 * 3_600_000;
 
@@ -51,8 +59,32 @@ export const emptyState = (): State => ({
 
 export const pairKey = (client: string, name: string): string => `${client} ${name}`;
 
+/** The same log gives the same value, so that `audit verify` can compare it. */
+export function folded(state: State): Folded {
+  const since = state.highestMs - BUDGET_WINDOW_MS;
+  const charges = [...state.charges].map(
+    ([key, times]) => [key, times.filter((ms) => ms > since)] as [string, number[]],
+  );
+  return {
+    jobs: [...state.jobs.values()],
+    fences: Object.fromEntries(state.fences),
+    charges: Object.fromEntries(charges.filter(([, times]) => times.length > 0)),
+    highestMs: state.highestMs,
+  };
+}
+
+/** Makes `state` what `from` says. */
+function unfold(state: State, from: Folded): void {
+  state.jobs = new Map(from.jobs.map((job) => [job.id, job]));
+  state.keys = new Map(from.jobs.map((job) => [pairKey(job.client, job.key), job.id]));
+  state.fences = new Map(Object.entries(from.fences));
+  state.charges = new Map(Object.entries(from.charges));
+  state.highestMs = from.highestMs;
+}
+
 /** Moves the state by one entry. */
 export function apply(state: State, entry: Entry): void {
+  if (entry.event === 'rotated') unfold(state, entry.state);
   const ms = Date.parse(entry.ts);
   state.highestMs = Math.max(state.highestMs, ms);
   switch (entry.event) {
@@ -95,8 +127,16 @@ export function apply(state: State, entry: Entry): void {
         ...(entry.error === undefined ? {} : { error: entry.error }),
       });
       return;
+    case 'forgotten':
+      for (const id of entry.jobIds) forget(state, id);
+      return;
+    case 'fenceSet':
+      state.fences.set(entry.cluster, entry.fence);
+      return;
     case 'boot':
     case 'torn':
+    case 'rotated':
+    case 'strangers':
     case 'refused':
     case 'policy':
     case 'admin':
@@ -116,6 +156,14 @@ function charge(state: State, client: string, budget: Budget, ms: number): void 
   const key = pairKey(client, budget);
   const kept = (state.charges.get(key) ?? []).filter((at) => at > ms - BUDGET_WINDOW_MS);
   state.charges.set(key, [...kept, ms]);
+}
+
+function forget(state: State, id: string): void {
+  const job = state.jobs.get(id);
+  if (!job) return;
+  state.jobs.delete(id);
+  const key = pairKey(job.client, job.key);
+  if (state.keys.get(key) === id) state.keys.delete(key);
 }
 
 function update(state: State, id: string, change: Partial<Job>): void {

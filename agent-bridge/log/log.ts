@@ -1,121 +1,159 @@
 /**
- * The log in its file: opening checks the whole chain and folds it, appending is written and fsynced before the
- * caller may act. A torn last line is cut and recorded; any other fault stops the bridge.
+ * The log as it is written: opening checks the newest file's chain and folds it, appending is written and fsynced
+ * before the caller may act. A torn last line is cut and recorded; any other fault stops the bridge.
  */
 import { CodedError } from '../../ports/errors.ts';
 import type { Clock } from '../../ports/ports.ts';
-import { checkLine, GENESIS, seal } from './chain.ts';
+import { seal } from './chain.ts';
 import type { Entry, Head } from './chain.ts';
-import type { Disk } from './disk.ts';
+import { isDiskFull } from './disk.ts';
+import type { AppendFile, Disk } from './disk.ts';
 import type { LogEvent } from './events.ts';
-import { apply, emptyState } from './fold.ts';
+import { logFileFrom, logFiles } from './files.ts';
+import { apply, emptyState, folded } from './fold.ts';
 import type { State } from './fold.ts';
+import type { Reserve } from './reserve.ts';
+import { headBefore, verifyLog } from './verify.ts';
 
 export interface AuditLog {
   readonly state: State;
   head(): Head;
-  /** Durable when it returns. Throws `NC2003` when it cannot be written, and from then on always. */
+  /**
+   * Durable when it returns. Throws `NC2003` when it was not written; after anything but a full disk, from then on
+   * always.
+   */
   append(event: LogEvent): Entry;
-  /** Whether `append` still writes. */
+  /** Whether the last entry could be written. */
   writable(): boolean;
+  /** false: nothing will be written any more until a restart. */
+  usable(): boolean;
   close(): void;
 }
 
 export interface LogOptions {
   disk: Disk;
   clock: Clock;
+  /** Of the first file; see files.ts. */
   path: string;
   bootId: string;
+  reserve: Reserve;
+  fileLimitBytes?: number;
+  /** An entry that is durable, and its line. It must not throw. */
+  onAppend?(entry: Entry, line: string): void;
 }
 
-export function openLog({ disk, clock, path, bootId }: LogOptions): AuditLog {
+/** 20,000 entries or so: checked in half a second at the start, and small enough to be looked at. */
+export const LOG_FILE_LIMIT_BYTES = 16 * 1024 * 1024;
+
+/** These begin something: they need the room for its end. */
+const BEGINNINGS: ReadonlySet<LogEvent['event']> = new Set(['accepted', 'started']);
+/** These end something, or make room: they may use what is held back. */
+const ENDINGS: ReadonlySet<LogEvent['event']> = new Set([
+  'ended',
+  'requeued',
+  'cancelAsked',
+  'forgotten',
+  'boot',
+  'torn',
+]);
+
+export function openLog(options: LogOptions): AuditLog {
+  const { disk, clock, path, bootId, reserve, fileLimitBytes = LOG_FILE_LIMIT_BYTES } = options;
   const state = emptyState();
-  const {
-    head: verified,
-    wholeBytes,
-    tornBytes,
-    fault,
-  } = verifyLog(disk.read(path) ?? new Uint8Array(), (entry) => apply(state, entry));
-  if (fault) throw new CodedError('NC2002', fault, [path]);
-  if (tornBytes > 0) disk.write(path, disk.readRange(path, 0, wholeBytes));
+  const newest = logFiles(disk, path).at(-1) ?? { path, firstSeq: 1 };
+  const bytes = disk.read(newest.path) ?? new Uint8Array();
+  const from = headBefore(bytes, newest.firstSeq);
+  if (from === undefined)
+    throw new CodedError('NC2002', `It does not begin with a folded state.`, [newest.path]);
+  const opened = verifyLog(bytes, (entry) => apply(state, entry), from);
+  if (opened.fault) throw new CodedError('NC2002', opened.fault, [newest.path]);
 
-  const file = disk.openAppend(path, true);
-  let head = verified;
+  let current = newest.path;
+  let file: AppendFile = disk.openAppend(current, true);
+  let size = opened.wholeBytes;
+  if (opened.tornBytes > 0) file.cut(size);
+  let head = opened.head;
+  let failed = false;
   let broken: unknown;
-  const append = (event: LogEvent): Entry => {
-    if (broken !== undefined)
-      throw new CodedError('NC2003', `${path} could not be written before.`, [], { cause: broken });
-    const sealed = seal(event, head, new Date(clock.now()).toISOString(), bootId);
+  // A folded state may itself be large: a file is worth beginning when there is as much again besides it.
+  const nextAt = (stateBytes: number) => Math.max(fileLimitBytes, 2 * stateBytes);
+  let rotateAt = nextAt(newest.firstSeq === 1 ? 0 : bytes.indexOf(0x0a) + 1);
+
+  const sealed = (event: LogEvent) => seal(event, head, new Date(clock.now()).toISOString(), bootId);
+
+  function put(line: string): void {
     try {
-      file.append(sealed.line);
+      file.append(line);
+      size += Buffer.byteLength(line);
     } catch (cause) {
-      // Part of the line may be in the file: only a restart, which cuts it, may write again.
-      broken = cause;
-      throw new CodedError('NC2003', `${path}: ${String(cause)}`, [], { cause });
+      try {
+        file.cut(size);
+        if (!isDiskFull(cause)) broken = cause;
+      } catch {
+        // Part of the line may be in the file: only a restart, which cuts it, may write again.
+        broken = cause;
+      }
+      throw cause;
     }
-    head = sealed.head;
-    const entry = JSON.parse(sealed.line) as Entry;
+  }
+
+  function taken(line: string, next: Head): Entry {
+    head = next;
+    const entry = JSON.parse(line) as Entry;
     apply(state, entry);
+    options.onAppend?.(entry, line);
     return entry;
+  }
+
+  function rotate(): void {
+    const { line, head: next } = sealed({ event: 'rotated', state: folded(state) });
+    const newer = logFileFrom(path, next.seq);
+    try {
+      // Whole or not at all: until it is there, the file before is the newest.
+      disk.write(newer, line);
+    } catch (cause) {
+      if (!isDiskFull(cause)) throw cause;
+      // The file before goes on: no room for a new one is no reason to stop.
+      rotateAt = size + fileLimitBytes;
+      return;
+    }
+    try {
+      const opening = disk.openAppend(newer, true);
+      file.close();
+      file = opening;
+    } catch (cause) {
+      broken = cause;
+      throw cause;
+    }
+    current = newer;
+    size = Buffer.byteLength(line);
+    rotateAt = nextAt(size);
+    taken(line, next);
+  }
+
+  function append(event: LogEvent): Entry {
+    try {
+      if (broken !== undefined) throw new Error('it could not be written before', { cause: broken });
+      if (BEGINNINGS.has(event.event) && !reserve.ready())
+        throw new Error('the disk has no room for the end of what would begin');
+      if (size >= rotateAt) rotate();
+      const { line, head: next } = sealed(event);
+      if (ENDINGS.has(event.event)) reserve.spend(() => put(line));
+      else put(line);
+      failed = false;
+      return taken(line, next);
+    } catch (cause) {
+      failed = true;
+      throw new CodedError('NC2003', `${current}: ${String(cause)}`, [], { cause });
+    }
+  }
+  if (opened.tornBytes > 0) append({ event: 'torn', bytes: opened.tornBytes });
+  return {
+    state,
+    head: () => head,
+    append,
+    writable: () => broken === undefined && !failed,
+    usable: () => broken === undefined,
+    close: () => file.close(),
   };
-  if (tornBytes > 0) append({ event: 'torn', bytes: tornBytes });
-  return { state, head: () => head, append, writable: () => broken === undefined, close: () => file.close() };
-}
-
-export interface Verified {
-  head: Head;
-  entries: number;
-  /** Bytes up to the end of the last whole line. */
-  wholeBytes: number;
-  tornBytes: number;
-  /** The first entry that is wrong, by its number and line. */
-  fault?: string;
-}
-
-/** Checks a log's bytes from the first entry on; calls `each` for every good entry. */
-export function verifyLog(bytes: Uint8Array, each: (entry: Entry) => void = () => {}): Verified {
-  let head: Head = { seq: 0, hash: GENESIS };
-  let entries = 0;
-  let start = 0;
-  const decoder = new TextDecoder();
-  for (;;) {
-    const end = bytes.indexOf(0x0a, start);
-    if (end === -1) break;
-    const checked = checkLine(decoder.decode(bytes.subarray(start, end)), head);
-    if (!checked.ok) {
-      const fault = `Entry ${head.seq + 1} (line ${entries + 1}) ${checked.fault}.`;
-      return { head, entries, wholeBytes: start, tornBytes: 0, fault };
-    }
-    each(checked.entry);
-    head = { seq: checked.entry.seq, hash: checked.entry.hash };
-    entries += 1;
-    start = end + 1;
-  }
-  return { head, entries, wholeBytes: start, tornBytes: bytes.byteLength - start };
-}
-
-/**
- * Compares heads that callers kept (`seq:hash`, one a line) with a log: a missing number means that the end was cut,
- * another hash means that the log was written anew.
- */
-export function checkWitness(bytes: Uint8Array, witness: string): string[] {
-  const hashes = new Map<number, string>();
-  verifyLog(bytes, (entry) => hashes.set(entry.seq, entry.hash));
-  const faults: string[] = [];
-  for (const [index, line] of witness.split(/\r?\n/).entries()) {
-    if (line.trim() === '') continue;
-    const match = /^(\d{1,15}):([0-9a-f]{64})$/.exec(line.trim());
-    if (!match) {
-      faults.push(`Witness line ${index + 1} is not seq:hash.`);
-      continue;
-    }
-    const seq = Number(match[1]);
-    if (seq === 0) continue;
-    const hash = hashes.get(seq);
-    if (hash === undefined)
-      faults.push(`Entry ${seq}, which a caller saw, is missing: the end of the log was cut.`);
-    else if (hash !== match[2])
-      faults.push(`Entry ${seq} is not the one that a caller saw: the log was written anew.`);
-  }
-  return faults;
 }

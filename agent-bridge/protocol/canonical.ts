@@ -68,7 +68,15 @@ export function parseCanonical(bytes: Uint8Array): Canonical {
   } catch {
     return { ok: false, reason: 'notCanonical' };
   }
+  if (hasLoneSurrogate(value)) return { ok: false, reason: 'notCanonical' };
   return { ok: true, value };
+}
+
+/** Serialised, a lone surrogate is an escape of ASCII letters, so that neither the decoder nor the comparison sees it. */
+function hasLoneSurrogate(value: Json): boolean {
+  if (typeof value === 'string') return /\p{Surrogate}/u.test(value);
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.entries(value).some(([key, item]) => hasLoneSurrogate(key) || hasLoneSurrogate(item));
 }
 
 /** Counts brackets outside strings before the parser sees them: JSON.parse recurses, and 30,000 levels are cheap to send. */

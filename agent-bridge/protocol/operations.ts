@@ -8,6 +8,8 @@ import * as s from './shapes.ts';
 import { JobView } from './wire.ts';
 
 const MINUTE_MS = 60_000;
+/** Names in one question, each asked of each server within the deadline: the nodes and aliases of one cluster. */
+const DNS_NAMES_LIMIT = 64;
 
 const hostRead = read({
   name: 'host.read',
@@ -97,7 +99,7 @@ const dnsRead = read({
   does: 'Reads records of the given names from every server of a zone.',
   params: {
     zone: param(s.DomainName, 'zones'),
-    names: param(z.array(s.Name).check(z.minLength(1), z.maxLength(64)), 'dnsNames'),
+    names: param(z.array(s.Name).check(z.minLength(1), z.maxLength(DNS_NAMES_LIMIT)), 'dnsNames'),
   },
   result: z.strictObject({
     servers: z.array(
@@ -185,7 +187,9 @@ const vmDelete = change({
   target: ({ id }) => `vm:${id}`,
 });
 
-const dataSet = z.array(s.RecordData).check(z.maxLength(64));
+/** Addresses behind one alias: more than nodes that share one anywhere, and all fit into one answer over TCP. */
+const RECORDS_LIMIT = 64;
+const dataSet = z.array(s.RecordData).check(z.maxLength(RECORDS_LIMIT));
 
 const dnsSwap = change({
   name: 'dns.swap',

@@ -20,17 +20,30 @@ const OCTET = '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])';
 /** Dotted quad without leading zeros: `010.0.0.1` is octal to some readers. */
 export const Ipv4 = pattern(new RegExp(`^${OCTET}(\\.${OCTET}){3}$`));
 
-/** A DNS zone or host name, lower case, without its final dot, at least two labels. */
+/**
+ * A DNS zone or host name, lower case, without its final dot, at least two labels. One that ends in a number is an
+ * address to some readers (`8.8.8.8`, `10.0x1`), and no top-level domain is a number.
+ */
 export const DomainName = z
   .string()
   .check(
     z.maxLength(253),
-    z.regex(/^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
+    z.regex(
+      /^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+(?!([0-9]+|0x[0-9a-f]*)$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
+    ),
   );
 
-export const RecordType = z.enum(['A', 'CNAME']);
-/** An address for A, a host name for CNAME. */
-export const RecordData = z.union([Ipv4, DomainName]);
+/** In the one spelling of RFC 5952; no IPv4 address in its clothes, which would pass by the IPv4 ranges. */
+export const Ipv6 = z.string().check(z.maxLength(39), z.refine(isCanonicalIpv6));
+
+function isCanonicalIpv6(text: string): boolean {
+  if (!/^[0-9a-f:]+$/.test(text) || text.startsWith('::ffff:')) return false;
+  return URL.canParse(`http://[${text}]`) && new URL(`http://[${text}]`).hostname === `[${text}]`;
+}
+
+export const RecordType = z.enum(['A', 'AAAA', 'CNAME']);
+/** An address for A and AAAA, a host name for CNAME. */
+export const RecordData = z.union([Ipv4, Ipv6, DomainName]);
 /** 1 second to 1 day: 0 makes caches ask for each request. */
 export const TtlSeconds = z.int().check(z.minimum(1), z.maximum(86_400));
 

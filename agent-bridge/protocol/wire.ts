@@ -40,6 +40,9 @@ export const JobError = z.enum([
   'wouldBeEmpty',
   'setAside',
   'replicated',
+  'notPinned',
+  'secretMissing',
+  'templateChanged',
   // found while running
   'scriptFailed',
   'noResult',
@@ -49,8 +52,14 @@ export const JobError = z.enum([
   'cancelled',
   'cleanUpFailed',
   'diskFull',
+  'scriptChanged',
   'denied',
   'unreachable',
+  'templateInvalid',
+  'baseChanged',
+  'builderFailed',
+  'provisionerFailed',
+  'noDisk',
 ]);
 export type JobError = z.infer<typeof JobError>;
 
@@ -76,6 +85,7 @@ export const RefusalCode = z.enum([
   'notGranted',
   'budgetSpent',
   'fenceTooLow',
+  'fenceTooHigh',
   'keyReused',
   'queueFull',
   'busy',

@@ -15,8 +15,19 @@ import type { Budget, Lane, Operation } from '../protocol/operation.ts';
 import type { Refusal } from '../protocol/wire.ts';
 import type { ClientPolicy } from './policy.ts';
 
-/** Jobs that may wait in one lane: more than a person would queue, few enough that the last is not forgotten. */
+/**
+ * Jobs of one client that may wait in one lane: more than a person would queue, few enough that the last is not
+ * forgotten. Each client has its own, so that none can fill another's.
+ */
 export const QUEUE_LIMIT = 8;
+
+/**
+ * Most that a fence may rise at once. It counts take-overs of the cluster's lock, one or two a run; without a limit
+ * one request with the highest number would lock every later run out.
+ */
+export const FENCE_STEP_LIMIT = 1_000;
+/** Most that the first number of a cluster may be: a thousand take-overs a day for ten years are less. */
+export const FIRST_FENCE_LIMIT = 4_000_000;
 
 /** Who the bridge's own jobs belong to; no client can have this name. */
 export const BRIDGE_CLIENT = '@bridge';
@@ -56,12 +67,15 @@ export function accept(
   }
   const cluster = typeof params['cluster'] === 'string' ? params['cluster'] : undefined;
   const fence = typeof params['fence'] === 'number' ? params['fence'] : undefined;
-  if (cluster !== undefined && fence !== undefined && fence < (state.fences.get(cluster) ?? 0)) {
-    return refuse({ code: 'fenceTooLow', field: 'fence', rule: 'fence' });
+  if (cluster !== undefined && fence !== undefined) {
+    const seen = state.fences.get(cluster);
+    if (fence < (seen ?? 0)) return refuse({ code: 'fenceTooLow', field: 'fence', rule: 'fence' });
+    const most = seen === undefined ? FIRST_FENCE_LIMIT : seen + FENCE_STEP_LIMIT;
+    if (fence > most) return refuse({ code: 'fenceTooHigh', field: 'fence', rule: 'fence' });
   }
   const lane = operation.lane as Lane;
   const budget = operation.budget as Budget;
-  if (lanes.waiting(lane) >= QUEUE_LIMIT) return refuse({ code: 'queueFull' });
+  if (lanes.waiting(lane, client.name) >= QUEUE_LIMIT) return refuse({ code: 'queueFull' });
   if (spent(state, client.name, budget, clock.now()) >= client.budgets[budget]) {
     return refuse({ code: 'budgetSpent', rule: `budgets.${budget}` });
   }
@@ -108,9 +122,15 @@ type Fields = Omit<Parameters<AuditLog['append']>[0] & { event: 'accepted' }, 'e
 function write({ log, disk, lanes, random, jobsDir }: AcceptPorts, params: object, fields: Fields): Job {
   const jobId = newId(random);
   const dir = jobDir(jobsDir, jobId);
-  disk.makeDir(dir);
-  disk.write(join(dir, 'params.json'), canonicalJson(params));
-  log.append({ event: 'accepted', jobId, ...fields });
+  try {
+    disk.makeDir(dir);
+    disk.write(join(dir, 'params.json'), canonicalJson(params));
+    log.append({ event: 'accepted', jobId, ...fields });
+  } catch (error) {
+    // It was not accepted: nothing of it stays, unless its entry might be on the disk after all.
+    if (log.usable()) disk.remove(dir);
+    throw error;
+  }
   lanes.pump();
   return log.state.jobs.get(jobId) as Job;
 }

@@ -20,6 +20,7 @@ const STATUS: Record<RefusalCode, number> = {
   notGranted: 403,
   budgetSpent: 403,
   fenceTooLow: 409,
+  fenceTooHigh: 409,
   keyReused: 422,
   queueFull: 429,
   busy: 429,

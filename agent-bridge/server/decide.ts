@@ -4,6 +4,7 @@
  */
 import type { Operation, Rule } from '../protocol/operation.ts';
 import type { Refusal } from '../protocol/wire.ts';
+import { DomainName, Ipv4, Ipv6 } from '../protocol/shapes.ts';
 import type { BridgePolicy, ClientPolicy } from './policy.ts';
 import { inRange } from './ranges.ts';
 
@@ -44,6 +45,20 @@ export function matches(pattern: string, name: string, any = '[a-z0-9-]*'): bool
 }
 
 const zoneOf = ({ client }: Judged, params: Params) => client.dns.find(({ zone }) => zone === params['zone']);
+
+type RecordType = 'A' | 'AAAA' | 'CNAME';
+
+const inRanges = (data: string, { client }: Judged): boolean =>
+  client.addressRanges.some((range) => inRange(data, range));
+
+/** Data must be of the record's own type: an address would match the target `*` of a CNAME. */
+const DATA_OF: Record<RecordType, (data: string, judged: Judged, params: Params) => boolean> = {
+  A: (data, judged) => Ipv4.safeParse(data).success && inRanges(data, judged),
+  AAAA: (data, judged) => Ipv6.safeParse(data).success && inRanges(data, judged),
+  CNAME: (data, judged, params) =>
+    DomainName.safeParse(data).success &&
+    (zoneOf(judged, params)?.targets ?? []).some((target) => matches(target, data, '[a-z0-9.-]*')),
+};
 
 /** For each rule: the client's key that it reads, what it checks, and how `check` says it. */
 export const RULES: Record<
@@ -113,11 +128,7 @@ export const RULES: Record<
   dnsData: {
     key: 'dns',
     check: (value, judged, params) =>
-      (value as string[]).every((data) =>
-        params['type'] === 'A'
-          ? judged.client.addressRanges.some((range) => inRange(data, range))
-          : (zoneOf(judged, params)?.targets ?? []).some((target) => matches(target, data, '[a-z0-9.-]*')),
-      ),
+      (value as string[]).every((data) => DATA_OF[params['type'] as RecordType](data, judged, params)),
     says: (client) =>
       `addresses in ${list(client.addressRanges)}, or names like ${list(client.dns.flatMap(({ targets }) => targets))}`,
   },

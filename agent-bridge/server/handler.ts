@@ -6,6 +6,7 @@ import { CodedError } from '../../ports/errors.ts';
 import { logPath } from '../jobs/files.ts';
 import type { Lanes } from '../jobs/lanes.ts';
 import { sha256Hex } from '../log/chain.ts';
+import { isDiskFull } from '../log/disk.ts';
 import type { Disk } from '../log/disk.ts';
 import { isFinished } from '../log/fold.ts';
 import type { Job } from '../log/fold.ts';
@@ -26,11 +27,14 @@ import { jsonAnswer, refused } from './answers.ts';
 import type { Answer } from './answers.ts';
 import { refusalOf } from './decide.ts';
 import type { BridgePolicy, ClientPolicy } from './policy.ts';
+import { turns } from './turns.ts';
 
 /** How soon new bytes of a log are seen by somebody who follows it. */
 const FOLLOW_POLL_MS = 50;
 /** Requests of one client that may be held waiting at a time. */
 const HELD_LIMIT = 16;
+/** Reads of one client that run at a time: one less than the children that the host runs for reads. */
+const READS_LIMIT = 3;
 
 export interface Incoming {
   method: string;
@@ -64,12 +68,14 @@ export type Handler = (client: ClientPolicy, incoming: Incoming) => Promise<Answ
 export function createHandler(options: HandlerOptions): Handler {
   const { log, disk, clock, lanes } = options;
   const held = new Map<string, number>();
+  const inTurn = turns(READS_LIMIT);
 
   return async (client, incoming) => {
     try {
       return await route(client, incoming);
     } catch (error) {
-      if (error instanceof CodedError && error.code === 'NC2003') return refused({ code: 'logUnwritable' });
+      const unwritable = error instanceof CodedError && error.code === 'NC2003';
+      if (unwritable || isDiskFull(error)) return refused({ code: 'logUnwritable' });
       if (error instanceof ScriptError) options.report(`${error.message}: ${error.log}`);
       else options.report(error instanceof Error ? (error.stack ?? error.message) : String(error));
       return refused({ code: 'hostFailed' });
@@ -131,20 +137,31 @@ export function createHandler(options: HandlerOptions): Handler {
     return refusal ? fail(refusal) : { ok: true, operation, params: parsed.data };
   }
 
-  async function read(client: ClientPolicy, name: string, { body }: Incoming): Promise<Answer> {
+  async function read(client: ClientPolicy, name: string, { body, signal }: Incoming): Promise<Answer> {
     const parsed = parseCanonical(body);
     if (!parsed.ok)
       return refuse(client, name, { code: parsed.reason === 'tooLarge' ? 'tooLarge' : 'notCanonical' });
     const checked = check(client, 'read', name, parsed.value);
     if (!checked.ok) return checked.answer;
+    return (
+      (await inTurn(client.name, signal, () => readNow(client, checked.operation, checked.params))) ??
+      refused({ code: 'busy' })
+    );
+  }
+
+  async function readNow(
+    client: ClientPolicy,
+    { name }: Operation,
+    params: { [name: string]: unknown },
+  ): Promise<Answer> {
     const facts = options.reads;
-    switch (checked.operation.name as ReadName) {
+    switch (name as ReadName) {
       case 'host.read':
         return jsonAnswer(200, await hostRead(facts, client));
       case 'vm.read':
-        return jsonAnswer(200, await vmRead(facts, client, checked.params as Params<'vm.read'>));
+        return jsonAnswer(200, await vmRead(facts, client, params as Params<'vm.read'>));
       case 'dns.read':
-        return jsonAnswer(200, await dnsRead(facts, checked.params as Params<'dns.read'>));
+        return jsonAnswer(200, await dnsRead(facts, params as Params<'dns.read'>));
     }
   }
 

@@ -1,8 +1,10 @@
 /**
  * The listening socket: TLS 1.3, mutual, no resumption. A peer whose certificate is not one of the listed ones ends
- * in OpenSSL's handshake; the exact fingerprint is compared again on every request.
+ * in OpenSSL's handshake; the exact fingerprint is compared again on every request. What is no request of ours gets a
+ * refusal when a listed client sent it and no other answer is due on that connection, and is cut off otherwise.
  */
 import { createServer } from 'node:https';
+import { STATUS_CODES } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { constants } from 'node:crypto';
 import type { AddressInfo, Socket } from 'node:net';
@@ -18,6 +20,16 @@ import type { ClientPolicy } from './policy.ts';
 export const HANDSHAKE_TIMEOUT_MS = 3_000;
 /** A connection costs some 50 KB; a handful of agents keep a few each, the rest is room for slow strangers. */
 export const CONNECTIONS_LIMIT = 1_024;
+/**
+ * Of one certificate; beyond it the client's own oldest goes that has no whole request under way. Six clients at their
+ * limit leave room for a seventh and for handshakes, so no client can fill the door.
+ */
+export const CLIENT_CONNECTIONS_LIMIT = 128;
+/**
+ * Unfinished at one time; beyond it the oldest goes, so that strangers who come and stay silent crowd out each other
+ * and not a client, who is through in some 10 ms.
+ */
+export const HANDSHAKES_LIMIT = 256;
 /** Our headers are 300 bytes. */
 export const HEADER_LIMIT_BYTES = 8 * 1024;
 /** One packet on any link that works. */
@@ -28,6 +40,8 @@ export const REQUEST_TIMEOUT_MS = 15_000;
 export const KEEP_ALIVE_MS = 65_000;
 /** How often Node looks for connections past their time. */
 const CHECK_INTERVAL_MS = 1_000;
+/** So long a refused connection stays open: closed at once, what is still under way would reset our answer. */
+const LINGER_MS = 1_000;
 
 export interface ListenOptions {
   host: string;
@@ -47,6 +61,8 @@ export interface Listening {
   port: number;
   /** Connections of listed clients that are open. */
   connections(): number;
+  /** Handshakes that failed since the last call. */
+  strangers(): number;
   /** Other clients are listed from now on; the connections of those that no longer are end here. */
   policyChanged(): void;
   /** Takes no more, lets answers go out, and closes. */
@@ -74,37 +90,108 @@ export async function listen(options: ListenOptions): Promise<Listening> {
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
+    // Node would answer in words of its own; see `serve`.
+    requireHostHeader: false,
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
     noDelay: true,
   });
   server.maxConnections = CONNECTIONS_LIMIT;
   const sockets = new Set<Socket>();
+  /** By remote address and port, the oldest first. */
+  const handshakes = new Map<string, Socket>();
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
+    const peer = peerOf(socket);
+    handshakes.set(peer, socket);
+    socket.once('close', () => {
+      sockets.delete(socket);
+      if (handshakes.get(peer) === socket) handshakes.delete(peer);
+    });
+    if (handshakes.size <= HANDSHAKES_LIMIT) return;
+    for (const [oldest, silent] of handshakes) {
+      handshakes.delete(oldest);
+      silent.destroy();
+      break;
+    }
   });
-  const doors = new Set<TLSSocket>();
+  const doors = new Map<TLSSocket, Door>();
   server.on('secureConnection', (socket: TLSSocket) => {
-    doors.add(socket);
+    handshakes.delete(peerOf(socket));
+    const door: Door = { print: printOf(socket), due: new Set() };
+    const mine = [...doors].filter(([, { print }]) => print === door.print);
+    if (mine.length >= CLIENT_CONNECTIONS_LIMIT) {
+      const [spare] = mine.find(([, { due }]) => ![...due].some(({ req }) => req.complete)) ?? [socket];
+      spare.destroy();
+      doors.delete(spare);
+      if (spare === socket) return;
+    }
+    doors.set(socket, door);
     socket.once('close', () => doors.delete(socket));
   });
-  server.on('tlsClientError', (_error, socket) => socket.destroy());
-  server.on('clientError', (_error, socket) => socket.destroy());
-  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-    const { socket } = request;
-    if (socket instanceof TLSSocket && clientAt(socket) !== undefined)
-      send(response, refused({ code: 'badRequest' }));
+  let strangers = 0;
+  server.on('tlsClientError', (_error, socket) => {
+    strangers += 1;
+    socket.destroy();
+  });
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (socket instanceof TLSSocket) refuseAt(socket, error.code ?? '');
     else socket.destroy();
   });
+  for (const event of ['checkContinue', 'checkExpectation'])
+    server.on(event, (request: IncomingMessage, response: ServerResponse) => {
+      const { socket } = request;
+      response.shouldKeepAlive = false;
+      if (socket instanceof TLSSocket && clientAt(socket) !== undefined)
+        send(response, refused({ code: 'badRequest' }));
+      else socket.destroy();
+    });
   server.on('upgrade', (_request, socket) => socket.destroy());
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    const door = request.socket instanceof TLSSocket ? doors.get(request.socket) : undefined;
+    if (!door || door.isRefused) {
+      request.destroy();
+      return;
+    }
+    door.due.add(response);
+    response.once('close', () => door.due.delete(response));
     void serve(request, response).catch(() => request.destroy());
   });
 
   function clientAt(socket: TLSSocket): ClientPolicy | undefined {
-    const fingerprint = socket.getPeerX509Certificate()?.fingerprint256.replaceAll(':', '').toLowerCase();
+    const fingerprint = printOf(socket);
     const known = socket.authorized && !socket.isSessionReused() && fingerprint !== undefined;
     return known ? options.clientOf(fingerprint) : undefined;
+  }
+
+  /**
+   * What Node's parser or its clock gave up. Silent is who has sent nothing: a refusal could meet a request on its way.
+   * Silent too is it where another answer is due: the refusal would be taken for that one.
+   */
+  function refuseAt(socket: TLSSocket, code: string): void {
+    const door = doors.get(socket);
+    const isOwed = [...(door?.due ?? [])].some(({ req, headersSent }) => req.complete || headersSent);
+    // Bytes that follow a refused request are errors again.
+    if (door?.isRefused) return;
+    if (!door || isOwed || !socket.writable || socket.bytesRead === 0 || clientAt(socket) === undefined) {
+      socket.destroy();
+      return;
+    }
+    sendLast(socket, door, PARSER_REFUSALS[code] ?? refused({ code: 'badRequest' }));
+  }
+
+  /** An answer to what was not read to its end. Nothing more is read, and the connection ends when it can be there. */
+  function sendLast(socket: TLSSocket, door: Door, { status, body }: Answer): void {
+    door.isRefused = true;
+    const lines = [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+      'content-type: application/json',
+      `content-length: ${body.length}`,
+      'connection: close',
+      `${LOG_HEAD_HEADER}: ${options.head()}`,
+    ];
+    socket.end(`${lines.join('\r\n')}\r\n\r\n${String(body)}`);
+    const linger = setTimeout(() => socket.destroy(), LINGER_MS);
+    socket.once('close', () => clearTimeout(linger));
   }
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -121,15 +208,22 @@ export async function listen(options: ListenOptions): Promise<Listening> {
     const gone = new AbortController();
     response.once('close', () => gone.abort());
     const body = await readBody(request);
+    const door = doors.get(socket);
+    // The rest of it came after the refusal, which said that nothing was made.
+    if (!door || door.isRefused) {
+      socket.destroy();
+      return;
+    }
     if (body === undefined) {
-      response.shouldKeepAlive = false;
-      send(response, refused({ code: 'tooLarge' }));
+      sendLast(socket, door, refused({ code: 'tooLarge' }));
       return;
     }
     const signal = AbortSignal.any([gone.signal, closing.signal]);
-    const { method = '', url = '', headers } = request;
+    const { method = '', url = '', headers, httpVersion } = request;
+    const isPlain = httpVersion === '1.1' && headers.host !== undefined;
     // An encoded body could be a bomb; ours are never encoded.
-    if (headers['content-encoding'] !== undefined) {
+    if (!isPlain || headers['content-encoding'] !== undefined) {
+      response.shouldKeepAlive = false;
       send(response, refused({ code: 'badRequest' }));
       return;
     }
@@ -155,9 +249,14 @@ export async function listen(options: ListenOptions): Promise<Listening> {
   return {
     port: (server.address() as AddressInfo).port,
     connections: () => doors.size,
+    strangers() {
+      const count = strangers;
+      strangers = 0;
+      return count;
+    },
     policyChanged() {
       server.setSecureContext(secureContext());
-      for (const socket of doors) if (clientAt(socket) === undefined) socket.destroy();
+      for (const socket of doors.keys()) if (clientAt(socket) === undefined) socket.destroy();
     },
     async close() {
       closing.abort();
@@ -171,15 +270,41 @@ export async function listen(options: ListenOptions): Promise<Listening> {
   };
 }
 
+/** What is known of the connection of a listed client. */
+interface Door {
+  print: string | undefined;
+  /** Requests whose answers are not out yet. */
+  due: Set<ServerResponse>;
+  isRefused?: true;
+}
+
+/** Where Node tells more than that it was no request. */
+const PARSER_REFUSALS: Record<string, Answer> = {
+  HPE_HEADER_OVERFLOW: { ...refused({ code: 'tooLarge' }), status: 431 },
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: refused({ code: 'tooLarge' }),
+  ERR_HTTP_REQUEST_TIMEOUT: { ...refused({ code: 'badRequest' }), status: 408 },
+};
+
+const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress ?? ''} ${remotePort ?? 0}`;
+const printOf = (socket: TLSSocket): string | undefined =>
+  socket.getPeerX509Certificate()?.fingerprint256.replaceAll(':', '').toLowerCase();
+
 /** undefined when it is longer than any body of ours; the rest is not read. */
-async function readBody(request: IncomingMessage): Promise<Uint8Array | undefined> {
-  if (Number(request.headers['content-length'] ?? 0) > BODY_LIMIT_BYTES) return undefined;
+function readBody(request: IncomingMessage): Promise<Uint8Array | undefined> {
+  if (Number(request.headers['content-length'] ?? 0) > BODY_LIMIT_BYTES) return Promise.resolve(undefined);
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of request as AsyncIterable<Uint8Array>) {
-    size += chunk.byteLength;
-    if (size > BODY_LIMIT_BYTES) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+  return new Promise((resolve, reject) => {
+    request.on('data', (chunk: Uint8Array) => {
+      size += chunk.byteLength;
+      chunks.push(chunk);
+      if (size <= BODY_LIMIT_BYTES) return;
+      // Not destroyed, as leaving an iteration would: its socket still has to carry the refusal.
+      request.pause();
+      resolve(undefined);
+    });
+    request.once('end', () => resolve(Buffer.concat(chunks)));
+    request.once('error', reject);
+    request.once('close', () => reject(new Error('the request ended early')));
+  });
 }

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { CodedError } from '../../ports/errors.ts';
-import { isBelow } from '../host/operations/vm-create.ts';
+import { isBelow } from '../host/operations/is-below.ts';
 import { createHost, printedMac } from '../host/host.ts';
 import type { FoundVm, Host } from '../host/host.ts';
 import { withMarker } from '../host/notes.ts';
@@ -129,7 +129,8 @@ function hostOf(policy: BridgePolicy, { disk, clock, random, processes }: AdminP
     policy: () => policy,
     records: records(disk, placesIn(policy.dataDir).records),
     ...{ disk, clock, random },
-    runScript: scriptRunner(engineOf(policy), { processes, clock, random }),
+    failedCreation: () => false,
+    runScript: scriptRunner(engineOf(policy, disk), { processes, clock, random }),
   });
 }
 

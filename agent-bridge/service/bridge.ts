@@ -1,9 +1,7 @@
 /**
- * The bridge put together: policy, log, lanes, handler, socket, and the one slow loop that purges set-aside VMs and
- * takes admin commands into the log.
+ * The bridge put together: policy, log, lanes, handler, socket, and its chores.
  */
-import { X509Certificate } from 'node:crypto';
-import { isAbsolute, join } from 'node:path';
+import { isAbsolute } from 'node:path';
 import { CodedError } from '../../ports/errors.ts';
 import type { Clock, Random } from '../../ports/ports.ts';
 import { createHost } from '../host/host.ts';
@@ -14,36 +12,37 @@ import { PURGE_OPERATION, vmDelete, vmPurge } from '../host/operations/vm-delete
 import { vmStop } from '../host/operations/vm-stop.ts';
 import { records } from '../host/records.ts';
 import { scriptRunner } from '../host/run-script.ts';
+import { scriptPath } from '../host/script-texts.ts';
 import type { Engine } from '../host/run-script.ts';
 import type { HostOperation } from '../jobs/host-operation.ts';
 import { createLanes } from '../jobs/lanes.ts';
 import type { ProcessId, Processes } from '../jobs/processes.ts';
-import { sha256Hex } from '../log/chain.ts';
 import type { Disk } from '../log/disk.ts';
 import { isFinished } from '../log/fold.ts';
 import { openLog } from '../log/log.ts';
-import type { AuditLog } from '../log/log.ts';
+import { openReserve } from '../log/reserve.ts';
 import { canonicalJson } from '../protocol/canonical.ts';
-import { acceptOwn, newId } from '../server/accept.ts';
+import { newId } from '../server/accept.ts';
 import { createHandler } from '../server/handler.ts';
 import { listenHealth } from '../server/health-adapter.ts';
 import { listen } from '../server/listen-adapter.ts';
 import type { Listening } from '../server/listen-adapter.ts';
-import { plainFingerprint } from '../server/policy.ts';
+import { fingerprintsOf } from '../server/policy.ts';
 import type { BridgePolicy } from '../server/policy.ts';
 import { refusalLog } from '../server/refusals.ts';
+import { doChores } from './chores.ts';
+import { listedCertificates } from './client-certificates.ts';
+import { eventLogCopy } from './event-log.ts';
 import { figures } from './figures.ts';
-import { childEnvironment, readableByOthers } from './system-adapter.ts';
 import { placesIn } from './places.ts';
+import { servedCertificate } from './served-certificate.ts';
+import { childEnvironment } from './system-adapter.ts';
+import { text } from './text.ts';
 
 export const BRIDGE_VERSION = '0.1.0';
 
-/** How soon a set-aside VM's time and an admin command are seen. */
-const SLOW_LOOP_MS = 1_000;
 /** How soon a change of bridge.yaml counts: a revoked client is out within a second. */
 const POLICY_POLL_MS = 250;
-/** A purge that failed is tried again after this. */
-const PURGE_RETRY_MS = 3_600_000;
 /** A job's stored log; Packer at its most talkative writes some MB. */
 export const JOB_LOG_LIMIT_BYTES = 64 * 1024 * 1024;
 
@@ -76,25 +75,40 @@ export async function startBridge(
   let policy = atStart;
   const { disk, clock, random, processes, say } = ports;
   const places = placesIn(policy.dataDir);
-  const cert = text(disk, places.serverCertificate);
-  const key = text(disk, places.serverKey);
-  if (cert === undefined || key === undefined) {
-    throw new CodedError('NC2010', `There is no server certificate in ${policy.dataDir}: run init first.`);
-  }
-  if (readableByOthers(places.serverKey)) throw new CodedError('NC2011', places.serverKey);
+  const served = servedCertificate(policy.dataDir, disk);
   takeLock(places.lock, disk, processes);
   disk.makeDir(places.jobs);
 
-  const log = openLog({ disk, clock, path: places.log, bootId: newId(random) });
+  const reserve = openReserve(places.reserve, { disk, clock, random });
+  const copy = policy.eventLog
+    ? eventLogCopy({
+        ...{ processes, clock, say },
+        powershell: { file: policy.engine.file, env: childEnvironment() },
+      })
+    : undefined;
+  const log = openLog({
+    ...{ disk, clock, reserve },
+    path: places.log,
+    bootId: newId(random),
+    onAppend: (entry, line) => copy?.offer(entry, line),
+  });
   log.append({ event: 'boot', bridgeVersion: BRIDGE_VERSION });
   const report = (line: string) => say('trouble', { line });
-  const engine = engineOf(policy);
+  const engine = engineOf(policy, disk);
   const host = createHost({
     policy: () => policy,
-    records: records(disk, places.records),
+    // A record is the end of a job.
+    records: records(
+      { ...disk, write: (path, data) => reserve.spend(() => disk.write(path, data)) },
+      places.records,
+    ),
     disk,
     clock,
     random,
+    failedCreation(id) {
+      const job = log.state.jobs.get(id);
+      return job?.op === 'vm.create' && isFinished(job) && job.state !== 'succeeded';
+    },
     runScript: scriptRunner(engine, { processes, clock, random }),
   });
   const operations = new Map<string, HostOperation>([
@@ -107,7 +121,7 @@ export async function startBridge(
   ]);
   let waiters: (() => void)[] = [];
   const lanes = createLanes({
-    ...{ log, disk, processes, clock, random, engine, operations, report },
+    ...{ log, disk, processes, clock, random, reserve, engine, operations, report },
     jobsDir: places.jobs,
     logLimitBytes: JOB_LOG_LIMIT_BYTES,
     onEnded(job) {
@@ -118,8 +132,8 @@ export async function startBridge(
       woken.forEach((wake) => wake());
     },
   });
+  const refusals = refusalLog(log, clock);
   const accepting = { log, disk, lanes, clock, random, jobsDir: places.jobs };
-  const certificateExpiresAt = new Date(new X509Certificate(cert).validTo).toISOString();
   const handler = createHandler({
     ...{ log, disk, clock, lanes, accepting, report },
     policy: () => policy,
@@ -128,9 +142,11 @@ export async function startBridge(
       host,
       state: log.state,
       bridgeVersion: BRIDGE_VERSION,
-      certificateExpiresAt,
+      get certificateExpiresAt() {
+        return served.current().expiresAt;
+      },
     },
-    noteRefusal: refusalLog(log, clock),
+    noteRefusal: refusals.note,
     nextEnd: () => new Promise<void>((resolve) => waiters.push(resolve)),
   });
   lanes.recover();
@@ -138,12 +154,16 @@ export async function startBridge(
   const stopping = new AbortController();
   const listening: Listening = await listen({
     ...policy.listen,
-    ...{ key, cert, handler },
-    clientCertificates: () => clientCertificates(policy, disk),
-    clientOf: (print) =>
-      policy.clients.find(
-        ({ fingerprint }) => fingerprint !== undefined && plainFingerprint(fingerprint) === print,
-      ),
+    handler,
+    // Read again whenever policyChanged is called.
+    get key() {
+      return served.current().key;
+    },
+    get cert() {
+      return served.current().cert;
+    },
+    clientCertificates: () => listedCertificates(policy, disk),
+    clientOf: (print) => policy.clients.find((client) => fingerprintsOf(client).includes(print)),
     head: () => `${log.head().seq}:${log.head().hash}`,
   });
   const health =
@@ -152,23 +172,23 @@ export async function startBridge(
       : await listenHealth({
           ...policy.health,
           trouble: () => (log.writable() ? undefined : 'the log cannot be written'),
-          figures: () => figures(log, listening.connections(), certificateExpiresAt),
+          figures: () => figures(log, listening.connections(), served.current().expiresAt),
         });
-  const slowLoop = (async () => {
-    while (!stopping.signal.aborted) {
-      try {
-        takeAdminEntries(places.admin, disk, log);
-        purgeDue();
-      } catch (error) {
-        report(String(error));
-      }
-      await clock.sleep(SLOW_LOOP_MS, stopping.signal).catch(() => {});
-    }
-  })();
-
+  const chores = doChores(
+    {
+      ...{ log, disk, clock, accepting, report },
+      policy: () => policy,
+      host,
+      adminDir: places.admin,
+      strangers: listening.strangers,
+      flushRefusals: refusals.flush,
+    },
+    stopping.signal,
+  );
   const policyLoop = (async () => {
     while (!stopping.signal.aborted) {
       takePolicy();
+      takeCertificate();
       await clock.sleep(POLICY_POLL_MS, stopping.signal).catch(() => {});
     }
   })();
@@ -196,15 +216,14 @@ export async function startBridge(
     say('policyTaken', { clients: policy.clients.length, atNextStart });
   }
 
-  function purgeDue(): void {
-    const nowMs = clock.now();
-    for (const { id, setAside } of host.records.all()) {
-      if (!setAside || Date.parse(setAside.purgeAt) > nowMs) continue;
-      const target = `purge:${id}`;
-      const before = [...log.state.jobs.values()].filter((job) => job.target === target).at(-1);
-      if (before && (!isFinished(before) || nowMs - Date.parse(before.endedAt ?? '') < PURGE_RETRY_MS))
-        continue;
-      acceptOwn(accepting, PURGE_OPERATION, 'vm', target, { id }, sha256Hex(canonicalJson({ id })));
+  function takeCertificate(): void {
+    try {
+      const next = served.changed();
+      if (next === undefined) return;
+      listening.policyChanged();
+      say('certificateTaken', { fingerprint: next.fingerprint, expiresAt: next.expiresAt });
+    } catch (error) {
+      report(String(error));
     }
   }
 
@@ -214,23 +233,24 @@ export async function startBridge(
     async stop() {
       stopping.abort();
       await Promise.all([listening.close(), health?.close()]);
-      await Promise.all([slowLoop, policyLoop]);
+      await Promise.all([chores, policyLoop]);
       await lanes.stop();
       log.close();
       disk.remove(places.lock);
+      await copy?.stop();
     },
   };
 }
 
 /** What a running bridge has built itself on. */
-const AT_START_ONLY = ['listen', 'health', 'engine', 'scriptsDir', 'dataDir'] as const;
+const AT_START_ONLY = ['listen', 'health', 'eventLog', 'engine', 'scriptsDir', 'dataDir'] as const;
 
 function kept(policy: BridgePolicy): Pick<BridgePolicy, (typeof AT_START_ONLY)[number]> {
-  const { listen: door, health, engine, scriptsDir, dataDir } = policy;
-  return { listen: door, engine, scriptsDir, dataDir, ...(health === undefined ? {} : { health }) };
+  const { listen: door, health, eventLog, engine, scriptsDir, dataDir } = policy;
+  return { listen: door, eventLog, engine, scriptsDir, dataDir, ...(health === undefined ? {} : { health }) };
 }
 
-export function engineOf(policy: BridgePolicy): Engine {
+export function engineOf(policy: BridgePolicy, disk: Disk): Engine {
   for (const path of [policy.engine.file, policy.scriptsDir]) {
     if (!isAbsolute(path))
       throw new CodedError(
@@ -240,19 +260,9 @@ export function engineOf(policy: BridgePolicy): Engine {
   }
   return {
     ...policy.engine,
-    script: (name) => join(policy.scriptsDir, `${name}.ps1`),
+    script: (name) => scriptPath(disk, policy.scriptsDir, name),
     env: childEnvironment(),
   };
-}
-
-/** Those on the disk whose fingerprint the policy lists: a file alone grants nothing. */
-function clientCertificates(policy: BridgePolicy, disk: Disk): string[] {
-  return policy.clients.flatMap(({ name, fingerprint }) => {
-    const pem = text(disk, placesIn(policy.dataDir).clientCertificate(name));
-    if (pem === undefined || fingerprint === undefined) return [];
-    const print = new X509Certificate(pem).fingerprint256;
-    return plainFingerprint(print) === plainFingerprint(fingerprint) ? [pem] : [];
-  });
 }
 
 /** Two bridges over one log would break its chain. */
@@ -271,26 +281,4 @@ function takeLock(path: string, disk: Disk, processes: Processes): void {
   }
   if (!disk.createExclusive(path, JSON.stringify(self)))
     throw new CodedError('NC2010', 'Another bridge is just starting.');
-}
-
-function takeAdminEntries(dir: string, disk: Disk, log: AuditLog): void {
-  for (const name of disk.list(dir)) {
-    if (!name.endsWith('.json')) continue;
-    const path = join(dir, name);
-    const { what, vmId, cluster, node, at } = JSON.parse(text(disk, path) ?? '{}') as Record<string, string>;
-    log.append({
-      event: 'admin',
-      what: what ?? '',
-      vmId: vmId ?? '',
-      cluster: cluster ?? '',
-      node: node ?? '',
-      at: at ?? '',
-    });
-    disk.remove(path);
-  }
-}
-
-export function text(disk: Disk, path: string): string | undefined {
-  const bytes = disk.read(path);
-  return bytes && new TextDecoder().decode(bytes);
 }

@@ -6,6 +6,7 @@
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { TAG, der, oid, pem, sequence, tagged, time } from './der.ts';
 
+/** A stolen key is good for no longer, and a person renews it once a year. */
 export const VALID_DAYS = 365;
 const DAY_MS = 86_400_000;
 /** Clocks of agent and host differ by minutes: a new certificate must be good at once. */
@@ -33,16 +34,22 @@ export function issue(
   nowMs: number,
 ): Issued {
   const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const commonName = sequence(der(TAG.set, sequence(oid('2.5.4.3'), der(TAG.utf8String, Buffer.from(name)))));
+  const part = (id: string, value: Uint8Array) => der(TAG.set, sequence(oid(id), value));
+  // OpenSSL finds a trusted certificate by its subject and looks at the first: two of one client, while it changes
+  // from one to the other, must not have the same.
+  const subject = sequence(
+    part('2.5.4.3', der(TAG.utf8String, Buffer.from(name))),
+    part('2.5.4.5', der(TAG.printableString, Buffer.from(Buffer.from(serial).toString('hex')))),
+  );
   const extension = (id: string, value: Uint8Array) =>
     sequence(oid(id), CRITICAL, der(TAG.octetString, value));
   const body = sequence(
     tagged(0, der(TAG.integer, Buffer.from([2]))),
     der(TAG.integer, serial),
     ECDSA_SHA256,
-    commonName,
+    subject,
     sequence(time(nowMs - BEFORE_MS), time(nowMs + VALID_DAYS * DAY_MS)),
-    commonName,
+    subject,
     keys.publicKey.export({ format: 'der', type: 'spki' }),
     tagged(
       3,

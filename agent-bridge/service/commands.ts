@@ -1,18 +1,23 @@
 /** The commands of the bridge's own bundle: everything but the making of certificates. */
 import { resolve } from 'node:path';
 import { CodedError } from '../../ports/errors.ts';
+import { runPacker } from '../host/packer/run.ts';
+import type { ChildPorts } from '../host/packer/run.ts';
 import { records } from '../host/records.ts';
-import { supervise } from '../jobs/supervise.ts';
-import { checkWitness, verifyLog } from '../log/log.ts';
 import type { BridgePolicy } from '../server/policy.ts';
 import { adopt, undelete } from './adopt.ts';
 import type { AdminPorts } from './adopt.ts';
-import { startBridge, text } from './bridge.ts';
-import { describePolicy } from './check.ts';
+import { auditVerify } from './audit.ts';
+import { startBridge } from './bridge.ts';
+import { text } from './text.ts';
+import { describeImages, describePolicy } from './check.ts';
 import { readCommandLine } from './command-line.ts';
+import { doctor } from './doctor.ts';
 import { explain } from './explain.ts';
+import { fence } from './fence.ts';
 import { placesIn } from './places.ts';
-import { openPolicy, withoutFingerprint } from './policy-file.ts';
+import { withoutFingerprint } from './policy-edit.ts';
+import { openPolicy, writePolicy } from './policy-file.ts';
 import type { PolicyFile } from './policy-file.ts';
 
 export const USAGE = [
@@ -21,13 +26,22 @@ export const USAGE = [
   'bridge explain CLIENT OPERATION PARAMS.json      allowed or not, and by which line of bridge.yaml',
   'bridge revoke NAME                               ends a client: its connections close, its jobs finish',
   'bridge audit verify [--witness FILE]             checks the log, and heads that callers kept',
+  'bridge fence CLUSTER [NUMBER] [--yes]            the highest fence number seen, or another one from now on',
   'bridge adopt --cluster C (ID [--node NAME] | --all-matching PATTERN) [--yes]',
   'bridge undelete ID [--yes]                       brings a set-aside VM back, its network disconnected',
-  'bridge-admin init | enroll NAME [--json FILE]    certificates, in a bundle of their own',
+  'bridge doctor                                    what is wrong with this installation, and what to do',
+  'bridge-admin init [--data-dir DIR]               bridge.yaml, the data folder, the server\u2019s certificate',
+  '  init also takes --scripts-dir, --vm-root and --image-root, for the first bridge.yaml',
+  'bridge-admin enroll NAME [--json FILE]           a client\u2019s certificate; the one before opens nothing any more',
+  'bridge-admin rotate [NAME] [--json FILE]         a second certificate of a client, or of the server; both are good',
+  'bridge-admin rotate [NAME] (--finish | --cancel) the end of the old one, or of the new one',
+  '  enroll and rotate NAME take --certificate FILE --fingerprint SHA256 for a key that was made elsewhere',
   'All take --config FILE (default bridge.yaml).',
 ];
 
 export interface CommandPorts extends AdminPorts {
+  /** For a command that a supervisor starts. */
+  child: ChildPorts;
   /** Settles when the process is asked to end. */
   asked: Promise<void>;
 }
@@ -35,18 +49,22 @@ export interface CommandPorts extends AdminPorts {
 /** Gives the exit code. */
 export async function runCommand(argv: readonly string[], ports: CommandPorts): Promise<number> {
   const [command = 'help', ...rest] = argv;
-  if (command === 'supervise') return (await supervise(rest[0] ?? '', ports)) ? 0 : 1;
+  if (command === 'run-packer') return runPacker({ ...ports, ...ports.child });
   const line = readCommandLine(rest, ['config', 'cluster', 'node', 'all-matching', 'witness'], ['yes']);
   const config = resolve(line.options.get('config') ?? 'bridge.yaml');
   const admin: AdminPorts = line.flags.has('yes') ? { ...ports, confirm: async () => true } : ports;
   switch (command) {
     case 'serve':
       return serve(openPolicy(config, ports.disk), ports);
-    case 'check':
-      describePolicy(readPolicy(config, ports)).forEach(ports.print);
+    case 'check': {
+      const policy = readPolicy(config, ports);
+      [...describePolicy(policy), ...describeImages(policy, ports.disk)].forEach(ports.print);
       return 0;
+    }
     case 'explain':
       return explainRequest(readPolicy(config, ports), line.words, ports);
+    case 'doctor':
+      return doctor(config, ports);
     case 'revoke':
       return revoke(config, line.words[0] ?? '', ports);
     case 'adopt':
@@ -60,6 +78,8 @@ export async function runCommand(argv: readonly string[], ports: CommandPorts): 
         },
         admin,
       );
+    case 'fence':
+      return fence(readPolicy(config, ports), line.words, admin);
     case 'undelete':
       return undelete(readPolicy(config, ports), line.words[0] ?? '', admin);
     case 'audit':
@@ -107,32 +127,14 @@ function explainRequest(policy: BridgePolicy, words: readonly string[], ports: C
 
 /** A bridge that runs sees the file; one that does not reads it when it starts. */
 function revoke(config: string, name: string, ports: CommandPorts): number {
-  readPolicy(config, ports);
+  const { dataDir } = readPolicy(config, ports);
   const changed = withoutFingerprint(text(ports.disk, config) ?? '', name);
   if (changed === undefined)
     throw new CodedError('NC2010', `${config} has no client ${JSON.stringify(name)}.`);
-  ports.disk.write(config, changed);
+  writePolicy(config, changed, ports.disk);
+  ports.disk.remove(placesIn(dataDir).clientCertificate(name));
   ports.print(
     `${name} is revoked in ${config}: its certificate opens nothing any more. Jobs that run go on to their end.`,
   );
   return 0;
-}
-
-function auditVerify(
-  policy: BridgePolicy,
-  witness: string | undefined,
-  { disk, print }: CommandPorts,
-): number {
-  const path = placesIn(policy.dataDir).log;
-  const bytes = disk.read(path);
-  if (!bytes) throw new CodedError('NC2010', `There is no ${path}.`);
-  const { head, entries, fault, tornBytes } = verifyLog(bytes);
-  const kept = witness === undefined ? '' : text(disk, resolve(witness));
-  if (kept === undefined) throw new CodedError('NC2010', `There is no witness file ${witness ?? ''}.`);
-  const faults = [...(fault === undefined ? [] : [fault]), ...checkWitness(bytes, kept)];
-  faults.forEach(print);
-  if (tornBytes > 0)
-    print(`The last line is incomplete (${tornBytes} bytes): the bridge cuts it when it starts.`);
-  print(`${entries} entries are whole, up to ${head.seq}:${head.hash}.`);
-  return faults.length === 0 ? 0 : 1;
 }

@@ -17,6 +17,10 @@ function writeSynced(path: string, data: string | Uint8Array): void {
   try {
     fs.writeFileSync(fd, data);
     fs.fsyncSync(fd);
+  } catch (error) {
+    // Half a file would hold the room that a full disk lacks.
+    fs.rmSync(path, { force: true });
+    throw error;
   } finally {
     fs.closeSync(fd);
   }
@@ -91,6 +95,10 @@ export const realDisk: Disk = {
         const bytes = typeof data === 'string' ? Buffer.from(data) : data;
         let written = 0;
         while (written < bytes.length) written += fs.writeSync(fd, bytes, written);
+        if (durable) fs.fsyncSync(fd);
+      },
+      cut(bytes) {
+        fs.ftruncateSync(fd, bytes);
         if (durable) fs.fsyncSync(fd);
       },
       close: () => fs.closeSync(fd),

@@ -1,6 +1,7 @@
 /** `explain`: whether one request of one client would be allowed, and by which line of bridge.yaml. */
 import { OPERATIONS } from '../protocol/operations.ts';
 import { refusalOf, RULES } from '../server/decide.ts';
+import { fingerprintsOf } from '../server/policy.ts';
 import type { BridgePolicy } from '../server/policy.ts';
 
 export interface Explanation {
@@ -57,10 +58,10 @@ export function explain(
       : [
           `  while fewer than ${client.budgets[operation.budget]} were made in 24 hours (line ${policy.lineOf(['clients', index, 'budgets', operation.budget])})`,
         ];
-  const enrolled =
-    client.fingerprint === undefined ? [`But ${client.name} is not enrolled: it cannot connect.`] : [];
+  const canConnect = fingerprintsOf(client).length > 0;
+  const enrolled = canConnect ? [] : [`But ${client.name} is not enrolled: it cannot connect.`];
   return {
-    allowed: client.fingerprint !== undefined,
+    allowed: canConnect,
     lines: [
       `${enrolled.length === 0 ? 'Allowed' : 'Granted'}: ${operation.name} (line ${keyLine('operations')})`,
       ...granted,

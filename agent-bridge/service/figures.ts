@@ -4,6 +4,7 @@ import type { JobState } from '../protocol/wire.ts';
 import type { Metric } from '../server/health-adapter.ts';
 
 const STATES: readonly JobState[] = ['queued', 'running', 'succeeded', 'failed', 'cancelled'];
+const SECOND_MS = 1_000;
 
 export function figures(log: AuditLog, connections: number, certificateExpiresAt: string): Metric[] {
   const jobs = [...log.state.jobs.values()];
@@ -31,7 +32,7 @@ export function figures(log: AuditLog, connections: number, certificateExpiresAt
     one(
       'certificate_expires_timestamp_seconds',
       'End of the certificate, seconds since 1970.',
-      Date.parse(certificateExpiresAt) / 1000,
+      Date.parse(certificateExpiresAt) / SECOND_MS,
     ),
   ];
 }

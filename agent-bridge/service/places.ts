@@ -3,13 +3,19 @@ import { join } from 'node:path';
 
 export const placesIn = (dataDir: string) => ({
   log: join(dataDir, 'audit.log'),
+  /** Room for the ends of jobs on a full disk. */
+  reserve: join(dataDir, 'reserve'),
   jobs: join(dataDir, 'jobs'),
   records: join(dataDir, 'records'),
   clients: join(dataDir, 'clients'),
+  /** One certificate; two while the client changes from one to the next. */
   clientCertificate: (name: string) => join(dataDir, 'clients', `${name}.pem`),
   /** What admin commands did and the bridge has not yet put into its log: the log has one writer. */
   admin: join(dataDir, 'admin'),
   serverCertificate: join(dataDir, 'server.crt'),
   serverKey: join(dataDir, 'server.key'),
+  /** The server's next certificate, from `rotate` to `rotate --finish`. */
+  nextCertificate: join(dataDir, 'server-next.crt'),
+  nextKey: join(dataDir, 'server-next.key'),
   lock: join(dataDir, 'bridge.lock'),
 });

@@ -1,10 +1,9 @@
-/** `bridge.yaml` as a file: followed while the bridge runs, and edited in one place by `enroll` and `revoke`. */
-import { isMap, isSeq, parseDocument } from 'yaml';
+/** `bridge.yaml` as a file: followed while the bridge runs, and written by the commands that change it. */
 import { CodedError } from '../../ports/errors.ts';
 import type { Disk } from '../log/disk.ts';
 import { parsePolicy } from '../server/policy.ts';
 import type { BridgePolicy } from '../server/policy.ts';
-import { text } from './bridge.ts';
+import { text } from './text.ts';
 
 export interface PolicyFile {
   policy: BridgePolicy;
@@ -33,27 +32,8 @@ export function openPolicy(path: string, disk: Disk): PolicyFile {
   };
 }
 
-/** Only this one value changes; comments and order stay. A client that was not there gets an entry without grants. */
-export function withFingerprint(source: string, name: string, fingerprint: string): string {
-  const document = parseDocument(source);
-  const clients = document.get('clients');
-  const index = indexOf(clients, name);
-  if (index !== -1) document.setIn(['clients', index, 'fingerprint'], fingerprint);
-  else if (isSeq(clients)) document.addIn(['clients'], { name, fingerprint, clusters: [], operations: [] });
-  else document.set('clients', [{ name, fingerprint, clusters: [], operations: [] }]);
-  return document.toString({ lineWidth: 0 });
-}
-
-/** The grants stay, for the day that the client is enrolled again. undefined: no such client. */
-export function withoutFingerprint(source: string, name: string): string | undefined {
-  const document = parseDocument(source);
-  const index = indexOf(document.get('clients'), name);
-  if (index === -1) return undefined;
-  document.deleteIn(['clients', index, 'fingerprint']);
-  return document.toString({ lineWidth: 0 });
-}
-
-function indexOf(clients: unknown, name: string): number {
-  const items: unknown[] = isSeq(clients) ? clients.items : [];
-  return items.findIndex((item) => isMap(item) && item.get('name') === name);
+/** Nothing is written when `edited` is no valid policy: the one in force must not be replaced by a broken file. */
+export function writePolicy(path: string, edited: string, disk: Disk): void {
+  parsePolicy(edited, path);
+  disk.write(path, edited);
 }

@@ -1,9 +1,9 @@
 /** This process as the commands need it: words out, a yes in, signals, and the exit code. */
 import { createInterface } from 'node:readline/promises';
 import { clock } from '../../ports/clock.ts';
-import { CodedError } from '../../ports/errors.ts';
 import { random } from '../../ports/random.ts';
 import type { CommandPorts } from './commands.ts';
+import { childPorts } from './child-adapter.ts';
 import { realDisk } from './disk-adapter.ts';
 import { realProcesses } from './processes-adapter.ts';
 
@@ -14,6 +14,7 @@ export function commandPorts(main: string): CommandPorts {
     processes: realProcesses(main),
     clock,
     random,
+    child: childPorts,
     print: (line) => void process.stdout.write(`${line}\n`),
     say: (event, fields = {}) =>
       void process.stdout.write(`${JSON.stringify({ ts: new Date().toISOString(), event, ...fields })}\n`),
@@ -31,19 +32,4 @@ export function commandPorts(main: string): CommandPorts {
       for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
     }),
   };
-}
-
-/** Runs to the end of the process. */
-export function endWith(work: Promise<number>): void {
-  work.then(
-    (code) => process.exit(code),
-    (error: unknown) => {
-      const coded = error instanceof CodedError;
-      process.stderr.write(
-        `${coded ? error.message : String(error instanceof Error ? error.stack : error)}\n`,
-      );
-      if (coded) for (const line of [...error.evidence, error.remedy]) process.stderr.write(`  ${line}\n`);
-      process.exit(1);
-    },
-  );
 }

@@ -12,8 +12,10 @@ import type { Child, ChildStart, ProcessId, Processes } from '../jobs/processes.
 export const PIPE_GRACE_MS = 2_000;
 /** New processes may appear while we end the ones we saw: look again this often. */
 const END_ROUNDS = 20;
+/** A killed process is gone from the table by then on a machine that is not overloaded. */
 const END_PAUSE_MS = 50;
 
+/** PowerShell and taskkill start within a few seconds even on a busy host; later they hang. */
 const TOOL_TIMEOUT_MS = 20_000;
 
 function startTime(pid: number): string | undefined {
@@ -153,7 +155,9 @@ function startChild(start: ChildStart): Child {
 
 /** `main` is the bundle that runs now: the supervisor is the same file, started with another word. */
 export function realProcesses(main: string, selfStart = startTime(process.pid) ?? ''): Processes {
+  const ownCommand = (word: string) => ({ file: process.execPath, args: [...process.execArgv, main, word] });
   return {
+    ownCommand,
     self: () => ({ pid: process.pid, startTime: selfStart }),
     identify(pid) {
       const start = startTime(pid);
@@ -161,7 +165,8 @@ export function realProcesses(main: string, selfStart = startTime(process.pid) ?
     },
     startChild,
     startSupervisor(jobDir, mark) {
-      const child = spawn(process.execPath, [...process.execArgv, main, 'supervise', jobDir], {
+      const { file, args } = ownCommand('supervise');
+      const child = spawn(file, [...args, jobDir], {
         detached: true,
         stdio: 'ignore',
         windowsHide: true,

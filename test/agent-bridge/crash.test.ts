@@ -1,139 +1,104 @@
-import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import type { JobHandle } from '../../agent-bridge/client/client.ts';
-import { WAIT, foundVm, isAlive, key, rig, supervisors, until, vmId } from './support/rig.ts';
-import type { Rig } from './support/rig.ts';
-
-const CRASH = join(import.meta.dirname, 'support', 'crash.cjs');
-const params = { cluster: 'prod', id: vmId(1), fence: 0 };
-
 /**
- * Function, a part of its arguments, and how many hits pass; each is tried before and after the call. The log's first
- * fsync is the start's own entry, then come accepted, started, ended.
+ * A bridge and its supervisors, killed at every point of a job's life: some of each, or with NODE_CYCLE_PROOF=1 all of
+ * them five times. `npm run proof -- --only bridge-crash` makes the table of the same.
  */
-const BRIDGE_POINTS = [
-  'renameSync:params.json',
-  'fsyncSync:audit.log:1',
-  'fsyncSync:audit.log:2',
-  'fsyncSync:audit.log:3',
-  'renameSync:spec.json',
-  'spawn:supervise',
-];
-const SUPERVISOR_POINTS = ['linkSync:claim', 'rmSync:stdin', 'spawn:engine.cjs', 'renameSync:exit.json'];
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { crashWorld } from './load/crash-world.ts';
+import type { CrashWorld } from './load/crash-world.ts';
+import { allKills, someOfAll } from './load/kill-plan.ts';
+import type { Kill } from './load/kill-plan.ts';
+import { WAIT, supervisors, until } from './support/rig.ts';
 
-describe('a bridge or a supervisor that is killed', () => {
-  let r: Rig;
-  let jobs = 0;
+const isProof = process.env['NODE_CYCLE_PROOF'] === '1';
+/** The goal; every day five times that, since other tests run beside this one. */
+const ANSWER_LIMIT_MS = isProof ? 2_000 : 10_000;
+const LEAST_RESTARTS = isProof ? 200 : 20;
+
+describe('a bridge or a supervisor that is killed', function () {
+  this.timeout(60_000);
+  const kills = isProof ? allKills(5) : someOfAll(LEAST_RESTARTS);
+  let world: CrashWorld;
+  const recoveriesMs: number[] = [];
   before(async () => {
-    r = await rig();
-    r.setVms([foundVm(1)]);
-    assert.equal((await r.cli('bridge', 'adopt', '--cluster', 'prod', vmId(1), '--yes')).code, 0);
+    world = await crashWorld();
   });
-  after(() => r.end());
-
-  const fresh = () => {
-    const [vm] = r.vms();
-    r.setVms([{ ...vm, state: 'running' }]);
-    r.faults({});
-    jobs += 1;
-    return { key: key(jobs), runs: r.runs('vm-stop'), once: join(r.dir, `once-${jobs}`) };
-  };
-  const crashing = (point: string, once: string) => ({
-    NODE_OPTIONS: `--require ${CRASH}`,
-    CRASH: point,
-    CRASH_ONCE: once,
+  after(async () => {
+    await world.end();
+    const slowestMs = Math.max(...recoveriesMs).toFixed(0);
+    console.log(
+      `      ${kills.length} kills, ${recoveriesMs.length} restarts, slowest answer ${slowestMs} ms`,
+    );
   });
-  const outcomeOf = (job: JobHandle<'vm.stop'>) => r.client().waitFor(job, WAIT);
 
-  for (const point of BRIDGE_POINTS) {
-    for (const when of ['before', 'after']) {
-      it(`loses no job and runs none twice: bridge killed ${when} ${point}`, async () => {
-        const { key: mine, runs, once } = fresh();
-        await r.start(crashing(`serve:${when}:${point}`, once));
-        // Answered or not, depending on the point.
-        await r
-          .client()
-          .submit('vm.stop', params, mine, { deadlineMs: 200 })
-          .catch(() => undefined);
-        await until(() => existsSync(once) && !isAlive(r.pid), 'the crash');
-        await r.start();
-        const job = await r.client().submit('vm.stop', params, mine, WAIT);
-        const outcome = await outcomeOf(job);
-        assert.equal(outcome.kind, 'done');
-        assert.equal(r.runs('vm-stop') - runs, 1);
-        await r.stop();
-      });
-    }
+  const where = ({ arms }: Kill) =>
+    arms.map(({ role, when, name, part, pass }) => `${when} ${role} ${name} ${part} ${pass}`).join(' and ');
+  for (const [n, kill] of kills.entries())
+    it(`loses no job and runs none twice: ${kill.who} killed at a ${kill.point} (${n}: ${where(kill)})`, async () => {
+      const { recoveryMs, isLost, runs, end, orphans } = await world.survive(kill);
+      assert.equal(isLost, false, 'the job that was answered is there');
+      assert.equal(end, kill.ends === 'done' ? 'done' : 'supervisorLost');
+      assert.ok(kill.ends === 'done' ? runs === 1 : runs <= 1, `ran ${runs} times`);
+      assert.equal(orphans, 0);
+      assert.equal(recoveryMs === undefined, kill.who === 'supervisor');
+      recovered(recoveryMs ?? 0);
+    });
+
+  function recovered(tookMs: number): void {
+    if (tookMs > 0) recoveriesMs.push(tookMs);
+    assert.ok(tookMs < ANSWER_LIMIT_MS, `answered after ${tookMs} ms`);
   }
-
-  for (const point of SUPERVISOR_POINTS) {
-    for (const when of ['before', 'after']) {
-      it(`ends the job, never runs it twice and leaves no process: supervisor killed ${when} ${point}`, async () => {
-        const { key: mine, runs, once } = fresh();
-        r.faults({ 'vm-stop': { sleepMs: 150, children: 1 } });
-        await r.start(crashing(`supervise:${when}:${point}`, once));
-        const outcome = await outcomeOf(await r.client().submit('vm.stop', params, mine, WAIT));
-        assert.ok(existsSync(once), 'the supervisor was killed');
-        const ran = r.runs('vm-stop') - runs;
-        if (outcome.kind === 'done') assert.equal(ran, 1);
-        else {
-          assert.equal(outcome.error, 'supervisorLost');
-          assert.ok(ran <= 1);
-        }
-        // Before the claim nobody had the job: it must have been run by another supervisor.
-        if (point.startsWith('linkSync') && when === 'before') assert.equal(outcome.kind, 'done');
-        assert.deepEqual(r.strays(), []);
-        await r.stop();
-      });
-    }
+  async function restart(mine: string): Promise<string> {
+    const { job, tookMs } = await world.restart(mine);
+    recovered(tookMs);
+    return job.id;
+  }
+  /** A job whose script is running. */
+  async function running(fault: { sleepMs: number; children?: number }) {
+    const { rig } = world;
+    const mine = world.prepare(fault);
+    const runs = rig.runs('vm-stop');
+    const job = await world.submit(mine);
+    await until(() => rig.runs('vm-stop') > runs, 'the script runs');
+    return { mine, job, runs: () => rig.runs('vm-stop') - runs };
   }
 
   it('finds a running job again after a restart and takes its result', async () => {
-    const { key: mine, runs } = fresh();
-    r.faults({ 'vm-stop': { sleepMs: 600 } });
-    await r.start();
-    const job = await r.client().submit('vm.stop', params, mine, WAIT);
-    await until(() => r.runs('vm-stop') > runs, 'the script runs');
-    await r.kill();
-    await r.start();
-    assert.equal((await outcomeOf(job)).kind, 'done');
-    assert.equal(r.runs('vm-stop') - runs, 1);
-    await r.stop();
+    const { mine, job, runs } = await running({ sleepMs: 600 });
+    await world.rig.kill();
+    assert.equal(await restart(mine), job.id);
+    assert.equal((await world.outcomeOf(job)).kind, 'done');
+    assert.equal(runs(), 1);
   });
 
   it('leaves a running job to its supervisor when it is stopped in order', async () => {
-    const { key: mine, runs } = fresh();
-    r.faults({ 'vm-stop': { sleepMs: 600 } });
-    await r.start();
-    const job = await r.client().submit('vm.stop', params, mine, WAIT);
-    await until(() => r.runs('vm-stop') > runs, 'the script runs');
-    assert.equal(await r.stop(), 0);
-    await r.start();
-    assert.equal((await outcomeOf(job)).kind, 'done');
-    assert.equal(r.runs('vm-stop') - runs, 1);
-    await r.stop();
+    const { mine, job, runs } = await running({ sleepMs: 600 });
+    assert.equal(await world.rig.stop(), 0);
+    assert.equal(await restart(mine), job.id);
+    assert.equal((await world.outcomeOf(job)).kind, 'done');
+    assert.equal(runs(), 1);
   });
 
   it('ends the children of a job whose supervisor and bridge were killed together', async () => {
-    const { key: mine, runs } = fresh();
-    r.faults({ 'vm-stop': { sleepMs: 30_000, children: 2 } });
-    await r.start();
-    const job = await r.client().submit('vm.stop', params, mine, WAIT);
-    await until(() => r.strays().length === 2, 'the children');
-    for (const pid of supervisors(join(r.dataDir, 'jobs'))) process.kill(pid, 'SIGKILL');
-    await r.kill();
-    assert.equal(r.strays().length, 2);
-    await r.start();
-    const outcome = await outcomeOf(job);
+    const { rig } = world;
+    const { mine, job, runs } = await running({ sleepMs: 30_000, children: 2 });
+    await until(() => rig.strays().length === 2, 'the children', WAIT.deadlineMs);
+    for (const pid of supervisors(join(rig.dataDir, 'jobs'))) process.kill(pid, 'SIGKILL');
+    await rig.kill();
+    assert.equal(rig.strays().length, 2);
+    await restart(mine);
+    const outcome = await world.outcomeOf(job);
     assert.equal(outcome.kind === 'failed' && outcome.error, 'supervisorLost');
-    assert.equal(r.runs('vm-stop') - runs, 1);
-    assert.deepEqual(r.strays(), []);
-    await r.stop();
+    assert.equal(runs(), 1);
+    assert.deepEqual(rig.strays(), []);
   });
 
-  it('has a log that is whole after all of this', async () => {
-    const { code, out } = await r.cli('bridge', 'audit', 'verify');
-    assert.equal(code, 0, out);
+  it('has one end for each job that it ever accepted, one job for each key, and a log that is whole', async () => {
+    const { keys, accepted, faults, lateRuns, verify } = await world.account();
+    assert.ok(recoveriesMs.length >= LEAST_RESTARTS);
+    assert.equal(accepted, keys);
+    assert.equal(faults, 0);
+    assert.equal(lateRuns, 0, 'no script was started after the end of its job');
+    assert.equal(verify.code, 0, verify.out);
   });
 });

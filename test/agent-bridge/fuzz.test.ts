@@ -64,7 +64,9 @@ function ledger(oracle: Oracle) {
       const known = keys.get(`${client}/${one.key ?? ''}`);
       if (known) return known.body === one.body.toString('latin1') ? 200 : 422;
       const { cluster, fence } = params as { cluster?: string; fence?: number };
-      if (fence !== undefined && fence < (fences.get(cluster ?? '') ?? 0)) return 409;
+      const seen = fences.get(cluster ?? '');
+      const most = seen === undefined ? 4_000_000 : seen + 1_000;
+      if (fence !== undefined && (fence < (seen ?? 0) || fence > most)) return 409;
       if (waiting >= 8) return 429;
       const from = Math.max(nowMs, highestMs) - DAY_MS;
       const used = (charges.get(`${client}/${op}`) ?? []).filter((ms) => ms > from).length;

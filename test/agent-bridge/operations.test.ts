@@ -3,6 +3,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CodedError } from '../../ports/errors.ts';
 import { jobKey } from '../../agent-bridge/client/client.ts';
+import { isoFiles } from '../../lab/world/hosts/iso-files.ts';
 import { WAIT, foundVm, key, rig, until, vmId } from './support/rig.ts';
 import type { Rig } from './support/rig.ts';
 
@@ -95,8 +96,9 @@ describe('the operations of the bridge', () => {
   });
 
   it('keeps the private host key out of every file that stays', () => {
-    const input = r.inputs('vm-create')[0] as { seed: { userData: string } };
-    const seed = JSON.parse(input.seed.userData.replace('#cloud-config\n', '')) as {
+    const { base64 } = (r.inputs('vm-create')[0] as { seed: { base64: string } }).seed;
+    const userData = isoFiles(Buffer.from(base64, 'base64')).get('user-data') ?? '';
+    const seed = JSON.parse(userData.replace('#cloud-config\n', '')) as {
       ssh_keys: { ed25519_private: string };
     };
     const secretLine = seed.ssh_keys.ed25519_private.split('\n')[2] ?? '';
@@ -105,7 +107,8 @@ describe('the operations of the bridge', () => {
     for (const name of readdirSync(r.dataDir, { recursive: true, encoding: 'utf8' })) {
       const path = join(r.dataDir, name);
       if (/\.(json|log)$|\/(log|stdin)$/.test(path) && existsSync(path)) {
-        assert.ok(!readFileSync(path, 'utf8').includes(secretLine), path);
+        const text = readFileSync(path, 'utf8');
+        assert.ok(!text.includes(secretLine) && !text.includes(base64), path);
       }
     }
     const [created] = readdirSync(jobs);
@@ -131,6 +134,22 @@ describe('the operations of the bridge', () => {
       r.client().submit('vm.stop', { cluster: 'prod', id: vmId(2), fence: 2 }, key(3), WAIT),
       (error: CodedError) => error.code === 'NC2004' && error.detail.includes('fenceTooLow'),
     );
+  });
+
+  it('refuses a fence number that leaps, and a person can give a cluster another one', async () => {
+    const stop = (fence: number, n: number) =>
+      r.client().submit('vm.stop', { cluster: 'prod', id: vmId(2), fence }, key(n), WAIT);
+    const refused = (code: string) => (error: CodedError) => error.detail.includes(code);
+    await assert.rejects(stop(Number.MAX_SAFE_INTEGER, 4), refused('fenceTooHigh'));
+    await assert.rejects(stop(2_000, 5), refused('fenceTooHigh'));
+    const shown = await r.cli('bridge', 'fence', 'prod');
+    assert.match(shown.out, /prod: the highest fence is 3\./);
+    assert.equal((await r.cli('bridge', 'fence', 'prod', '2', '--yes')).code, 0);
+    await until(() => r.log().includes('"event":"fenceSet"'), 'the bridge has taken it');
+    const job = await stop(2, 6);
+    await r.client().waitFor(job, WAIT);
+    for (const wrong of ['-1', '1e3', 'x'])
+      assert.equal((await r.cli('bridge', 'fence', 'prod', wrong, '--yes')).code, 1, wrong);
   });
 
   it('answers alike for a VM of another cluster, one without record and one that is not there', async () => {

@@ -14,7 +14,9 @@ import { clientNamed, printedMac, rawMac } from '../host.ts';
 import type { FoundVm, Host } from '../host.ts';
 import { withMarker, withoutMarker } from '../notes.ts';
 import type { ScriptResult } from '../scripts.ts';
-import { seedOf } from '../seed.ts';
+import { seedImage, seedOf } from '../seed.ts';
+import { isBelow } from './is-below.ts';
+import { removeLeftovers } from './leftovers.ts';
 import { makeSshHostKey } from '../ssh-host-key.ts';
 
 interface Context {
@@ -40,7 +42,8 @@ export function vmCreate(host: Host): HostOperation {
       const network = networkFor(policy, client, params.address);
       if (!network) return { ok: false, error: 'denied' };
 
-      const vms = await host.vms();
+      const found = await host.vms();
+      const vms = (await removeLeftovers(host, jobId, found)) ? await host.vms() : found;
       if (vms.some((vm) => holdsName(vm, params))) return { ok: false, error: 'nameTaken' };
       if (vms.some((vm) => holdsAddress(vm, params))) return { ok: false, error: 'addressTaken' };
       const running = vms.filter((vm) => countsAsRunning(vm, client)).length;
@@ -57,6 +60,7 @@ export function vmCreate(host: Host): HostOperation {
 
       const mac = params.mac ?? freeMac(host.random, vms);
       const hostKey = makeSshHostKey(host.random);
+      const nowMs = host.clock.now();
       const marker: Marker = {
         cluster: params.cluster,
         node: params.node,
@@ -66,8 +70,17 @@ export function vmCreate(host: Host): HostOperation {
         imageBuiltAt: built.builtAt,
         ...(params.address === undefined ? {} : { address: params.address }),
         mac,
-        createdAt: new Date(host.clock.now()).toISOString(),
+        createdAt: new Date(nowMs).toISOString(),
       };
+      const seed = seedOf({
+        jobId,
+        node: params.node,
+        mac,
+        address: params.address,
+        network,
+        image,
+        hostKey,
+      });
       // The job's id is in the folder's name, so what an ended job left is found again.
       const folder = join(policy.vmRoot, `${params.cluster}-${params.node}-${jobId}`);
       const context: Context = { folder, host: info.host, marker, sshHostKey: hostKey.publicKey };
@@ -82,24 +95,24 @@ export function vmCreate(host: Host): HostOperation {
           imageDisk: built.disk,
           differencing: image.differencing,
           disk: join(folder, 'system.vhdx'),
-          seedIso: join(folder, 'seed.iso'),
           memoryMb: size.memoryMb,
+          dynamicMemory: size.dynamicMemory ?? null,
           cpuCount: size.cpuCount,
           switchName: network.switch,
           vlan: (source ? source.vlan : undefined) ?? network.vlan ?? null,
           mac: rawMac(mac),
           macSpoofing: network.macSpoofing,
-          secureBoot: image.secureBoot,
+          secureBoot: image.secureBoot ? image.secureBootTemplate : null,
           notes: withMarker(source ? withoutMarker(source.notes) : '', marker),
           startAction: source ? source.startAction : 'startIfRunning',
           startDelaySeconds: source ? source.startDelaySeconds : 0,
           address: params.address ?? null,
-          seed: seedOf({ jobId, node: params.node, mac, address: params.address, network, image, hostKey }),
+          seed: { path: seedPath(folder), base64: Buffer.from(seedImage(seed, nowMs)).toString('base64') },
         },
       };
     },
     async finish(_params, given, scriptResult) {
-      const { host: hostName, marker, sshHostKey } = given as Context;
+      const { folder, host: hostName, marker, sshHostKey } = given as Context;
       const { id: found, mac } = scriptResult as ScriptResult<'vm-create'>;
       const id = found.toLowerCase();
       host.records.put({
@@ -112,6 +125,7 @@ export function vmCreate(host: Host): HostOperation {
         ...(marker.image === undefined ? {} : { image: marker.image }),
         ...(marker.imageBuiltAt === undefined ? {} : { imageBuiltAt: marker.imageBuiltAt }),
         sshHostKeys: [sshHostKey],
+        seed: seedPath(folder),
       });
       const result: Result<'vm.create'> = {
         id,
@@ -133,6 +147,8 @@ export function vmCreate(host: Host): HostOperation {
     },
   };
 }
+
+const seedPath = (folder: string): string => join(folder, 'seed.iso');
 
 function networkFor(
   policy: BridgePolicy,
@@ -165,10 +181,4 @@ function freeMac(random: Random, vms: readonly FoundVm[]): string {
     const mac = `${MAC_PREFIX}:${printedMac(Buffer.from(random.bytes(3)).toString('hex'))}`;
     if (!taken.has(mac)) return mac;
   }
-}
-
-/** Windows paths ignore case and take both slashes. */
-export function isBelow(path: string, folder: string): boolean {
-  const plain = (text: string) => `${text.replaceAll('\\', '/').toLowerCase().replace(/\/+$/, '')}/`;
-  return plain(path).startsWith(plain(folder));
 }

@@ -17,6 +17,7 @@ const HOSTILE: readonly unknown[] = [
   ...[
     '010.0.20.101',
     '::ffff:10.0.20.101',
+    '2001:db8:20::7',
     '10.0.20.101 ',
     '0.0.0.0',
     'prod',
@@ -55,7 +56,7 @@ const POOLS: Record<string, { good: readonly unknown[]; odd: readonly unknown[] 
     good: [['cp-prod'], ['x-1', 'cp-prod'], ['any']],
     odd: [[], ['dc01'], ['cp-prod', 'dc01'], Array(65).fill('b')],
   },
-  type: { good: ['A', 'A', 'CNAME'], odd: ['AAAA', 'a', 'ANY'] },
+  type: { good: ['A', 'A', 'AAAA', 'CNAME'], odd: ['aaaa', 'a', 'ANY'] },
   expect: { good: [[], ['10.0.20.101'], ['a.nodes.test']], odd: [['x']] },
   remove: { good: [[], ['10.0.20.101'], ['a.nodes.test']], odd: ['10.0.20.101'] },
   add: {
@@ -66,6 +67,8 @@ const POOLS: Record<string, { good: readonly unknown[]; odd: readonly unknown[] 
       ['a.nodes.test'],
       ['exact.test'],
       ['10.0.40.255'],
+      ['2001:db8:20::7'],
+      ['2001:db8:40::1f'],
     ],
     odd: [
       ['10.0.20.101', '10.0.21.1'],
@@ -73,6 +76,10 @@ const POOLS: Record<string, { good: readonly unknown[]; odd: readonly unknown[] 
       ['a.nodes.test.evil.test'],
       ['exact.test', '8.8.8.8'],
       ['169.254.1.1'],
+      ['2001:db8:21::1'],
+      ['2001:db8:40::20'],
+      ['2001:db8:20:0::7'],
+      ['2001:DB8:20::7'],
     ],
   },
   ttlSeconds: { good: [1, 60, 300, 3600], odd: [0, 61, 3601, 86_401] },

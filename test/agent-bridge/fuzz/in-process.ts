@@ -38,6 +38,7 @@ export function inProcess(policy: BridgePolicy): InProcess {
       append(line: string | Uint8Array) {
         self.entries.push(JSON.parse(String(line)) as Record<string, unknown>);
       },
+      cut: () => undefined,
       close: () => undefined,
     }),
     list: () => [],
@@ -46,7 +47,10 @@ export function inProcess(policy: BridgePolicy): InProcess {
     },
     remove: () => undefined,
   };
-  const log = openLog({ disk, clock, path: 'log', bootId: 'fuzz' });
+  const log = openLog({
+    ...{ disk, clock, path: 'log', bootId: 'fuzz' },
+    reserve: { ready: () => true, spend: (write) => write() },
+  });
   const lanes = {
     recover: () => undefined,
     pump: () => undefined,
@@ -71,6 +75,7 @@ export function inProcess(policy: BridgePolicy): InProcess {
     disk,
     clock,
     random,
+    failedCreation: () => false,
     run: () => Promise.resolve({ servers: [] } as never),
     vms: () => Promise.resolve([]),
     capacity: () => Promise.reject(new Error('not asked for here')),

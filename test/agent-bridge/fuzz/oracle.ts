@@ -2,6 +2,7 @@
  * What bridge.yaml grants, read a second time: from the file's text, with no line of the bridge's own code, and by
  * other means (loops over characters, not patterns), so that one mistake is not made twice.
  */
+import { BlockList, SocketAddress, isIPv6 } from 'node:net';
 import { parse } from 'yaml';
 
 export interface Grants {
@@ -66,7 +67,13 @@ function quad(value: unknown): number {
   const spelt = parts.length === 4 && parts.every((n) => n >= 0 && n <= 255) && parts.join('.') === value;
   return spelt ? new DataView(Uint8Array.from(parts).buffer).getUint32(0) : NaN;
 }
-const isRecordData: Test = (value) => !Number.isNaN(quad(value)) || isDomain(value);
+const isIpv6: Test = (value) =>
+  isText(value) &&
+  isIPv6(value) &&
+  consists(value, 'abcdef0123456789:') &&
+  !value.startsWith('::ffff:') &&
+  new SocketAddress({ address: value, family: 'ipv6' }).address === value;
+const isRecordData: Test = (value) => !Number.isNaN(quad(value)) || isIpv6(value) || isDomain(value);
 
 const PARAMETERS: Record<string, Record<string, Test>> = {
   'host.read': {},
@@ -85,7 +92,7 @@ const PARAMETERS: Record<string, Record<string, Test>> = {
       cluster: isLabel,
       zone: isDomain,
       name: isLabel,
-      type: (value) => value === 'A' || value === 'CNAME',
+      type: (value) => value === 'A' || value === 'AAAA' || value === 'CNAME',
     },
     ...{
       expect: isListOf(isRecordData, 0),
@@ -135,6 +142,16 @@ function within(address: unknown, range: string): boolean {
   return at >= from && at <= to;
 }
 
+function within6(address: string, range: string): boolean {
+  const [base = '', bits] = range.split('/');
+  const [first = '', last = first] = base.split('-');
+  if (!isIpv6(address) || !isIPv6(first)) return false;
+  const list = new BlockList();
+  if (bits === undefined) list.addRange(first, last, 'ipv6');
+  else list.addSubnet(first, Number(bits), 'ipv6');
+  return list.check(address, 'ipv6');
+}
+
 export function oracleOf(policyText: string, owned: Record<string, string>): Oracle {
   const file = parse(policyText) as { clients: Grants[]; networks: Record<string, { subnet: string }> };
   const grantsOf = (client: string) => file.clients.find(({ name }) => name === client) as Grants;
@@ -178,9 +195,11 @@ export function oracleOf(policyText: string, owned: Record<string, string>): Ora
       if (has('type') && !(records.types ?? ['A']).includes(type as string)) return false;
       if (has('ttlSeconds') && (params['ttlSeconds'] as number) > (records.maxTtlSeconds ?? 3600))
         return false;
-      return ((params['add'] ?? []) as string[]).every((data) =>
-        type === 'A' ? ranges.some((range) => within(data, range)) : fitsSome(records.targets, data),
-      );
+      return ((params['add'] ?? []) as string[]).every((data) => {
+        if (type === 'A') return ranges.some((range) => within(data, range));
+        if (type === 'AAAA') return ranges.some((range) => within6(data, range));
+        return isDomain(data) && !/\.[0-9]+$/.test(data) && fitsSome(records.targets, data);
+      });
     },
   };
 }

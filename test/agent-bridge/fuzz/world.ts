@@ -9,11 +9,11 @@ const GRANTS = (prints: Record<string, string>): string => `clients:
     names: ['prod-*', 'st-*-n', exact]
     sizes: [small]
     images: [ubuntu]
-    addressRanges: [10.0.20.100-10.0.20.149, 10.0.30.0/28, 10.0.20.7]
+    addressRanges: [10.0.20.100-10.0.20.149, 10.0.30.0/28, 10.0.20.7, '2001:db8:20::/64']
     macPrefixes: ['00:15:5d', '02:aa:00']
     switches: [lan]
     dns:
-      - { zone: example.test, names: [cp-prod, 'x-*'] }
+      - { zone: example.test, names: [cp-prod, 'x-*'], types: [A, AAAA] }
       - { zone: corp.test, names: ['*'], types: [CNAME], targets: ['*.nodes.test', exact.test], maxTtlSeconds: 60 }
     budgets: { creations: 3, deletions: 2, imageBuilds: 1, dnsSwaps: 3, stops: 4 }
     maxRunningVms: 10
@@ -24,9 +24,9 @@ const GRANTS = (prints: Record<string, string>): string => `clients:
     names: ['*']
     sizes: [large]
     images: [ubuntu]
-    addressRanges: [10.0.40.0/24]
+    addressRanges: [10.0.40.0/24, '2001:db8:40::10-2001:db8:40::1f']
     switches: [lan]
-    dns: [{ zone: example.test, names: [b], types: [A, CNAME], targets: ['*'] }]
+    dns: [{ zone: example.test, names: [b], types: [A, AAAA, CNAME], targets: ['*'] }]
     budgets: { stops: 2, dnsSwaps: 2 }
 `;
 

@@ -3,10 +3,14 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { spent } from '../../../agent-bridge/log/fold.ts';
-import { checkWitness, openLog, verifyLog } from '../../../agent-bridge/log/log.ts';
+import { openLog } from '../../../agent-bridge/log/log.ts';
+import type { LogOptions } from '../../../agent-bridge/log/log.ts';
+import { checkWitness, verifyLog } from '../../../agent-bridge/log/verify.ts';
 import { realDisk } from '../../../agent-bridge/service/disk-adapter.ts';
 
 const clockAt = (ms: number) => ({ now: () => ms, sleep: () => Promise.resolve() });
+const roomy = { ready: () => true, spend: <T>(write: () => T) => write() };
+const open = (options: Omit<LogOptions, 'reserve'>) => openLog({ ...options, reserve: roomy });
 const T0 = Date.parse('2026-05-01T12:00:00Z');
 
 describe('the chained log', () => {
@@ -15,7 +19,7 @@ describe('the chained log', () => {
   let heads: string[];
   beforeEach(() => {
     dir = mkdtempSync(join(tmpdir(), 'chain-'));
-    const log = openLog({ disk: realDisk, clock: clockAt(T0), path: join(dir, 'log'), bootId: 'b' });
+    const log = open({ disk: realDisk, clock: clockAt(T0), path: join(dir, 'log'), bootId: 'b' });
     heads = [];
     for (let n = 0; n < 6; n += 1) {
       log.append({ event: 'refused', client: 'a', op: 'vm.stop', code: 'badParams', field: 'id', count: n });
@@ -28,6 +32,11 @@ describe('the chained log', () => {
     rmSync(dir, { recursive: true });
   });
 
+  const witness = (bytes: Uint8Array, kept: string) => {
+    const hashes = new Map<number, string>();
+    verifyLog(bytes, (entry) => hashes.set(entry.seq, entry.hash));
+    return checkWitness(hashes, 1, kept);
+  };
   const bytesOf = (some: readonly string[]) => Buffer.from(some.map((line) => `${line}\n`).join(''));
 
   it('verifies what it wrote', () => {
@@ -54,12 +63,12 @@ describe('the chained log', () => {
 
   it('needs a witness to see that the end was cut or all was written anew', () => {
     assert.equal(verifyLog(bytesOf(lines.slice(0, 4))).fault, undefined);
-    assert.match(checkWitness(bytesOf(lines.slice(0, 4)), heads.join('\n'))[0] ?? '', /^Entry 5, .* cut/);
-    const other = openLog({ disk: realDisk, clock: clockAt(T0 + 1), path: join(dir, 'other'), bootId: 'b' });
+    assert.match(witness(bytesOf(lines.slice(0, 4)), heads.join('\n'))[0] ?? '', /^Entry 5, .* cut/);
+    const other = open({ disk: realDisk, clock: clockAt(T0 + 1), path: join(dir, 'other'), bootId: 'b' });
     for (let n = 0; n < 6; n += 1) other.append({ event: 'boot', bridgeVersion: '1' });
     other.close();
-    assert.equal(checkWitness(readFileSync(join(dir, 'other')), heads.join('\n')).length, 6);
-    assert.deepEqual(checkWitness(bytesOf(lines), heads.join('\n')), []);
+    assert.equal(witness(readFileSync(join(dir, 'other')), heads.join('\n')).length, 6);
+    assert.deepEqual(witness(bytesOf(lines), heads.join('\n')), []);
   });
 
   it('acts no more once an entry could not be written', () => {
@@ -69,10 +78,11 @@ describe('the chained log', () => {
         append: () => {
           throw new Error('ENOSPC');
         },
+        cut: () => undefined,
         close: () => undefined,
       }),
     };
-    const log = openLog({ disk: full, clock: clockAt(T0), path: join(dir, 'log'), bootId: 'c' });
+    const log = open({ disk: full, clock: clockAt(T0), path: join(dir, 'log'), bootId: 'c' });
     assert.throws(() => log.append({ event: 'boot', bridgeVersion: '1' }), /NC2003/);
     assert.throws(() => log.append({ event: 'boot', bridgeVersion: '1' }), /NC2003/);
     assert.equal(log.head().seq, 6);
@@ -80,7 +90,7 @@ describe('the chained log', () => {
 
   it('gives no budget back when the clock is set back', () => {
     const at = (ms: number) =>
-      openLog({ disk: realDisk, clock: clockAt(ms), path: join(dir, 'log'), bootId: 'd' });
+      open({ disk: realDisk, clock: clockAt(ms), path: join(dir, 'log'), bootId: 'd' });
     const log = at(T0);
     log.append({
       event: 'accepted',
@@ -119,10 +129,11 @@ describe('the chained log', () => {
         append: (line: string | Uint8Array) => {
           text += String(line);
         },
+        cut: () => undefined,
         close: () => undefined,
       }),
     };
-    const log = openLog({ disk: memory, clock: clockAt(T0), path: 'memory', bootId: 'e' });
+    const log = open({ disk: memory, clock: clockAt(T0), path: 'memory', bootId: 'e' });
     for (let n = 0; n < 10_000; n += 1) log.append({ event: 'started', jobId: `job-${n}`, attempt: 1 });
     const bytes = Buffer.from(text);
     const from = performance.now();

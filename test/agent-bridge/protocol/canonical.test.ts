@@ -21,6 +21,9 @@ describe('canonical JSON', () => {
     ['UTF-16', Buffer.from('{"a":1}', 'utf16le'), 'notJson'],
     ['invalid UTF-8', Buffer.from([0x22, 0xff, 0x22]), 'notUtf8'],
     ['a surrogate encoded alone', Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22]), 'notUtf8'],
+    ['a lone surrogate as an escape', '{"a":"\\ud800"}', 'notCanonical'],
+    ['a lone surrogate in a key, deep inside', '[{"x\\udfff":[]}]', 'notCanonical'],
+    ['a pair of surrogates as escapes', '"\\ud83d\\ude00"', 'notCanonical'],
     ['two documents', '{"a":1}{"a":1}', 'notJson'],
     ['a document that ends early', '{"a":1', 'notJson'],
     ['an empty body', '', 'notJson'],
@@ -35,15 +38,19 @@ describe('canonical JSON', () => {
   }
 
   it('accepts what it writes, and gives it back', () => {
-    const value = { b: [1, 2.5, -3, null, true, 'ä"\\\n\u2028'], a: { z: '', y: {} } };
+    const value = { b: [1, 2.5, -3, null, true, 'ä"\\\n\u2028\u{1f600}'], a: { z: '', y: {} } };
     const text = canonicalJson(value);
-    assert.equal(text, '{"a":{"y":{},"z":""},"b":[1,2.5,-3,null,true,"ä\\"\\\\\\n\u2028"]}');
+    assert.equal(text, '{"a":{"y":{},"z":""},"b":[1,2.5,-3,null,true,"ä\\"\\\\\\n\u2028\u{1f600}"]}');
     const parsed = parseCanonical(Buffer.from(text));
     assert.deepEqual(parsed.ok && parsed.value, value);
   });
 
   it('does not count brackets in strings as levels', () => {
     assert.equal(reasonOf(JSON.stringify('[['.repeat(100) + '\\"')), 'accepted');
+  });
+
+  it('takes the letters of an escape for letters', () => {
+    assert.equal(reasonOf(JSON.stringify('\\ud800')), 'accepted');
   });
 
   it('passes __proto__ on as an own key, for the schema to refuse', () => {

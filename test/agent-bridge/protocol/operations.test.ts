@@ -103,4 +103,11 @@ describe('the operations’ definitions', () => {
     ];
     for (const name of names) assert.ok(!s.Name.safeParse(name).success, JSON.stringify(name));
   });
+
+  it('takes no host name that ends in a number: to some readers it is an address', () => {
+    for (const name of ['8.8.8.8', '010.0.0.1', '8.8', 'a.test.7', '10.0x1', '1.0x'])
+      assert.ok(!s.DomainName.safeParse(name).success, name);
+    for (const name of ['example.test', '20.10.in-addr.arpa', 'cp.test1', 'a.0xg', '7.a'])
+      assert.ok(s.DomainName.safeParse(name).success, name);
+  });
 });

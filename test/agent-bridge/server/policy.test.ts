@@ -71,6 +71,25 @@ describe('the bridge’s policy', () => {
     ['image.build', { image: 'ubuntu' }, 'allowed'],
     ['image.build', { image: 'other' }, 'image images'],
   ];
+  it('grants no address by a pattern for the names that a CNAME may point to', () => {
+    const anyTarget = text.replace(
+      'names: [cp-prod] }',
+      "names: [cp-prod], types: [CNAME], targets: ['*'] }",
+    );
+    const [client] = parsePolicy(anyTarget, 'bridge.yaml').clients;
+    const operation = OPERATIONS.get('dns.swap');
+    assert.ok(client && operation);
+    const granted = (data: string) =>
+      refusalOf(
+        operation,
+        { ...swap, type: 'CNAME', add: [data] },
+        { policy, client, clusterOf: () => undefined },
+      ) === undefined;
+    assert.equal(granted('cp.nodes.test'), true);
+    for (const data of ['8.8.8.8', '10.0.20.101', '010.8.8.8', '8.0x8', '8.8'])
+      assert.equal(granted(data), false, data);
+  });
+
   for (const [op, params, expected, client] of table) {
     it(`${expected === 'allowed' ? 'allows' : 'refuses'} ${client ?? 'agent-a'} ${op} ${JSON.stringify(params)}`, () => {
       assert.equal(judge(op, params, client), expected);
@@ -127,5 +146,31 @@ describe('the bridge’s policy', () => {
     assert.match(words, /node: a name like prod-\*/);
     assert.match(words, /at most 50 in 24 hours/);
     assert.match(words, /It may not: image\.build, vm\.create, vm\.delete, dns\.swap/);
+  });
+
+  it('takes no source from outside the template’s folder, and no variable that is the bridge’s own or is there twice', () => {
+    const image = (more: string) =>
+      parsePolicy(text.replace(/template: \S+\.pkr\.hcl/, `template: /t/a.pkr.hcl, ${more}`), 'bridge.yaml');
+    const faultOf = (more: string): string => {
+      try {
+        image(more);
+      } catch (error) {
+        return (error as CodedError).evidence.join(' ');
+      }
+      return '';
+    };
+    assert.deepEqual(image('sources: [/t/b.sh, /t/seed/user-data]').images['ubuntu']?.keep, 2);
+    for (const source of ['/other/b.sh', '/t2/b.sh', '/t/../b.sh', '/t', 'b.sh'])
+      assert.match(
+        faultOf(`sources: [${source}]`),
+        /images\.ubuntu\.sources\.0: must lie below .*, \/t\.$/,
+        source,
+      );
+    for (const name of ['vm_name', 'base_path', 'Upper', 'a-b', 'a b'])
+      assert.match(faultOf(`variables: { ${JSON.stringify(name)}: x }`), /images\.ubuntu\.variables/, name);
+    for (const value of ['{{user `x`}}', 'a${b}', 'a`b', '"', "'", 'two\nlines'])
+      assert.notEqual(faultOf(`variables: { a: ${JSON.stringify(value)} }`), '', value);
+    assert.match(faultOf('variables: { a: x }, secrets: { a: /s }'), /secrets\.a: is a variable too/);
+    assert.match(faultOf('keep: 1'), /images\.ubuntu\.keep: at least 2/);
   });
 });

@@ -67,7 +67,8 @@ const acts = {
       disks: [input.disk],
     });
     save('vms.json', vms);
-    console.log(JSON.parse(input.seed.userData.split('\n').slice(1).join('\n')).ssh_keys.ed25519_private);
+    const image = Buffer.from(input.seed.base64, 'base64').toString('latin1');
+    console.log(JSON.parse(/#cloud-config\n([^\0]*)\0/.exec(image)[1]).ssh_keys.ed25519_private);
     answer({ id: id.toUpperCase(), mac: input.mac, state: 'running' });
   },
   'vm-stop': () => change((vm) => ({ ...vm, state: 'off' })),
@@ -82,6 +83,7 @@ const acts = {
     save('vms.json', kept);
     answer({ vmRemoved: kept.length < vms.length, filesRemoved: input.disks.length });
   },
+  'vm-eject-seed': () => answer({ id: input.id }),
   'vm-undelete': () =>
     change(
       (vm) => ({ ...vm, name: input.name, path: input.folder }),
@@ -113,13 +115,7 @@ const acts = {
     save('dns.json', records);
     answer({ serial: '8', records: records.filter(({ name }) => name === input.name) });
   },
-  'image-build': () =>
-    answer({
-      id: input.id,
-      builtAt: '2026-03-01T00:00:00Z',
-      version: input.version,
-      disk: `${input.folder}/base.vhdx`,
-    }),
+  'disk-parents': () => answer({ parents: load('parents.json', []) }),
 };
 
 function change(next, more = () => ({})) {

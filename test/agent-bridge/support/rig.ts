@@ -4,7 +4,15 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,6 +24,7 @@ import { clock } from '../../../ports/clock.ts';
 import { openHttp } from '../../../ports/http.ts';
 import { random } from '../../../ports/random.ts';
 import { Secret } from '../../../ports/secret.ts';
+import { hostScripts } from '../../../scripts/host-scripts.mjs';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 const engine = join(import.meta.dirname, 'engine.cjs');
@@ -38,6 +47,7 @@ export function bundled(): Promise<string> {
         'bridge-admin': 'agent-bridge/service/admin.ts',
       },
       outdir,
+      define: hostScripts(),
       outExtension: { '.js': '.cjs' },
       bundle: true,
       platform: 'node',
@@ -235,7 +245,9 @@ export async function rig(more = ''): Promise<Rig> {
     },
   };
   const put = (name: string, value: unknown) => {
-    writeFileSync(join(world, name), JSON.stringify(value));
+    // Whole or not at all: the stand-in may read it at this moment.
+    writeFileSync(join(world, `${name}.new`), JSON.stringify(value));
+    renameSync(join(world, `${name}.new`), join(world, name));
   };
   const get = (name: string) =>
     existsSync(join(world, name)) ? readFileSync(join(world, name), 'utf8') : '';
