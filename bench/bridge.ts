@@ -3,6 +3,7 @@
  * script that answers at once, so that what is measured is the bridge and not the host.
  */
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
@@ -12,6 +13,7 @@ import { bridgeClient } from '../agent-bridge/client/client.ts';
 import type { BridgeClient } from '../agent-bridge/client/client.ts';
 import { clock } from '../ports/clock.ts';
 import { openHttp } from '../ports/http.ts';
+import type { Http } from '../ports/ports.ts';
 import { random } from '../ports/random.ts';
 import { Secret } from '../ports/secret.ts';
 import { untilLine } from './process.ts';
@@ -19,17 +21,30 @@ import { untilLine } from './process.ts';
 export const BRIDGE = resolve('dist', 'agent-bridge', 'bridge.cjs');
 const ADMIN = resolve('dist', 'agent-bridge', 'bridge-admin.cjs');
 export const DEADLINE_MS = 10_000;
-/** Answers the two scripts that `host.read` starts: `host-info` and `image-list`. */
+/** Answers the scripts of `host.read` and `dns.swap`; the one that changes something runs `true` first. */
 const ENGINE = `#!/bin/sh
 input=$(cat)
 nonce=\${input#*'"nonce":"'}
 nonce=\${nonce%%'"'*}
 case "$input" in
   *'"script":"host-info"'*) echo "##NC-RESULT $nonce {{info}}" ;;
+  *'"script":"dns-read"'*) echo "##NC-RESULT $nonce {{before}}" ;;
+  *'"script":"dns-swap"'*) /usr/bin/env true; echo "##NC-RESULT $nonce {{after}}" ;;
   *) echo "##NC-RESULT $nonce {\\"images\\":[]}" ;;
 esac
 `;
+const ZONE = 'bench.test';
+const OLD = '10.0.0.1';
+const NEW = '10.0.0.2';
+const NOBODYS_BUDGET = 1_000_000;
 const INFO = { host: 'bench', memoryFreeMb: 8192, memoryTotalMb: 16384, diskFreeBytes: 1e11, vmsRunning: 0 };
+
+const record = (data: string) => ({ name: 'web', type: 'A', ttl: 300, data });
+const ANSWERS: Record<string, unknown> = {
+  info: INFO,
+  before: { servers: [{ server: 'dns', serial: '1', records: [record(OLD)] }] },
+  after: { serial: '2', records: [record(NEW)] },
+};
 
 export interface BenchBridge {
   dir: string;
@@ -38,7 +53,11 @@ export interface BenchBridge {
   material: Enrolled;
   client: BridgeClient;
   /** One `host.read`. */
-  read(): Promise<unknown>;
+  read(by?: BridgeClient): Promise<unknown>;
+  /** One `dns.swap` from its submission to its end: two fsynced entries and more, a supervisor, and its child. */
+  job(by?: BridgeClient): Promise<void>;
+  /** The work of a client that has no connection yet. */
+  fromNewConnection(work: (by: BridgeClient) => Promise<unknown>): Promise<void>;
 }
 
 /** Runs `work` against a bridge that serves, and ends it. */
@@ -55,11 +74,23 @@ export async function withBridge<T>(work: (bridge: BenchBridge) => Promise<T>): 
     );
     try {
       const { url, serverPin, cert, key } = material;
-      const client = bridgeClient({ http, clock, random, url, serverPin, cert, key: new Secret(key) });
-      const read = () => client.read('host.read', {}, { deadlineMs: DEADLINE_MS });
+      const clientOver = (port: Http) =>
+        bridgeClient({ http: port, clock, random, url, serverPin, cert, key: new Secret(key) });
+      const client = clientOver(http);
+      const read = (by = client) => by.read('host.read', {}, { deadlineMs: DEADLINE_MS });
+      const job = (by = client) => swap(by);
       const answer = await read();
       if (answer.hosts[0]?.host !== INFO.host) throw new Error('the bridge answered for another host');
-      return await work({ dir, config, pid: serving.pid, material, client, read });
+      const fromNewConnection: BenchBridge['fromNewConnection'] = async (fresh) => {
+        const own = openHttp();
+        try {
+          await fresh(clientOver(own.http));
+        } finally {
+          own.close();
+        }
+      };
+      const { pid } = serving;
+      return await work({ dir, config, pid, material, client, read, job, fromNewConnection });
     } finally {
       await serving.end();
     }
@@ -67,6 +98,18 @@ export async function withBridge<T>(work: (bridge: BenchBridge) => Promise<T>): 
     close();
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+async function swap(client: BridgeClient): Promise<void> {
+  const wait = { deadlineMs: DEADLINE_MS };
+  const params = {
+    ...{ cluster: 'home', zone: ZONE, name: 'web', type: 'A' as const, fence: 1 },
+    ...{ expect: [OLD], add: [NEW], remove: [OLD] },
+  };
+  const handle = await client.submit('dns.swap', params, randomBytes(32).toString('hex'), wait);
+  const outcome = await client.waitFor(handle, wait);
+  if (outcome.kind !== 'done' || outcome.result.records[0]?.data !== NEW)
+    throw new Error(`the job ended as ${JSON.stringify(outcome.job)}`);
 }
 
 export interface Enrolled {
@@ -82,9 +125,8 @@ async function install(dir: string): Promise<{ config: string; client: Enrolled 
   const json = join(dir, 'client.json');
   const engine = join(dir, 'engine');
   for (const name of ['data', 'vms', 'images', 'scripts']) mkdirSync(join(dir, name), { mode: 0o700 });
-  writeFileSync(engine, ENGINE.replace('{{info}}', JSON.stringify(INFO).replaceAll('"', '\\"')), {
-    mode: 0o755,
-  });
+  const answer = (_: string, name: string) => JSON.stringify(ANSWERS[name]).replaceAll('"', '\\"');
+  writeFileSync(engine, ENGINE.replaceAll(/\{\{(\w+)\}\}/g, answer), { mode: 0o755 });
   const policy = (fingerprint: string, port: number): string =>
     JSON.stringify({
       version: 1,
@@ -92,7 +134,7 @@ async function install(dir: string): Promise<{ config: string; client: Enrolled 
       engine: { file: engine },
       ...{ scriptsDir: join(dir, 'scripts'), dataDir: join(dir, 'data') },
       ...{ vmRoot: join(dir, 'vms'), imageRoot: join(dir, 'images'), keepStoppedHours: 24 },
-      ...{ networks: {}, sizes: {}, images: {} },
+      ...{ networks: {}, sizes: {}, images: {}, zones: { [ZONE]: { servers: ['dns'] } } },
       clients: fingerprint === '' ? [] : [grant(fingerprint)],
     });
   const port = await freePort();
@@ -105,10 +147,20 @@ async function install(dir: string): Promise<{ config: string; client: Enrolled 
 }
 
 function grant(fingerprint: string): object {
-  const budgets = { creations: 1, deletions: 1, imageBuilds: 1, dnsSwaps: 1, stops: 1 };
-  const lists = { names: ['home-*'], sizes: [], images: [], addressRanges: [], switches: [] };
-  const operations = ['host.read'];
-  return { name: 'bench', fingerprint, clusters: ['home'], operations, ...lists, budgets, maxRunningVms: 1 };
+  const budgets = { creations: 1, deletions: 1, imageBuilds: 1, dnsSwaps: NOBODYS_BUDGET, stops: 1 };
+  const lists = { names: ['home-*'], sizes: [], images: [], addressRanges: [`${OLD}-${NEW}`], switches: [] };
+  const dns = [{ zone: ZONE, names: ['web'] }];
+  const operations = ['host.read', 'dns.swap'];
+  return {
+    name: 'bench',
+    fingerprint,
+    clusters: ['home'],
+    operations,
+    dns,
+    ...lists,
+    budgets,
+    maxRunningVms: 1,
+  };
 }
 
 async function freePort(): Promise<number> {

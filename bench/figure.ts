@@ -14,8 +14,8 @@ export interface Figure {
   name: string;
   unit: string;
   peerName: string | undefined;
-  /** The most that is good. */
-  goal: number;
+  /** The most that is good; undefined for a figure that is only shown beside its peer. */
+  goal: number | undefined;
   /** What the goal bounds. */
   goalOn: 'ratio' | 'ours';
   /** How often each side is measured when nothing else is said. */
@@ -31,7 +31,7 @@ export interface FigureResult {
   peer: number | null;
   peerName: string | null;
   ratio: number | null;
-  goal: number;
+  goal: number | null;
   met: boolean;
   /** Why it could not be measured. */
   problem?: string;
@@ -51,14 +51,23 @@ export function judge(figure: Figure, measured: Measured): FigureResult {
   const peer = median(measured.peer) ?? null;
   const ratio = ours === null || peer === null || peer === 0 ? null : ours / peer;
   const judged = goalOn === 'ratio' ? ratio : ours;
-  const met = judged !== null && judged <= goal;
+  const met = judged !== null && (goal === undefined || judged <= goal);
   const peerName = figure.peerName ?? null;
-  return { name, unit, ours: rounded(ours), peer: rounded(peer), peerName, ratio: rounded(ratio), goal, met };
+  return {
+    name,
+    unit,
+    ours: rounded(ours),
+    peer: rounded(peer),
+    peerName,
+    ratio: rounded(ratio),
+    goal: goal ?? null,
+    met,
+  };
 }
 
 export function unmeasured({ name, unit, goal, peerName }: Figure, problem: string): FigureResult {
   const nothing = { ours: null, peer: null, ratio: null, met: false };
-  return { name, unit, ...nothing, peerName: peerName ?? null, goal, problem };
+  return { name, unit, ...nothing, peerName: peerName ?? null, goal: goal ?? null, problem };
 }
 
 function rounded(value: number | null): number | null {
@@ -73,8 +82,8 @@ export function table(results: readonly FigureResult[]): string {
     value(result.ours, result.unit),
     result.peer === null ? '–' : `${value(result.peer, result.unit)} (${result.peerName ?? ''})`,
     result.ratio === null ? '–' : result.ratio.toFixed(2),
-    `≤ ${result.goal}`,
-    result.problem ?? (result.met ? 'met' : 'not met'),
+    result.goal === null ? '–' : `≤ ${result.goal}`,
+    result.problem ?? (result.goal === null ? 'shown' : result.met ? 'met' : 'not met'),
   ]);
   const all = [HEADS, ...rows];
   const widths = HEADS.map((_, at) => Math.max(...all.map((row) => (row[at] ?? '').length)));

@@ -98,7 +98,15 @@ export function largeCluster(nodes: number): { config: Config; world: PlanWorld 
       },
       ...{ caSha256: '0'.repeat(64), caSerial: '01' },
     },
-    ...{ proxies: [], ingress: undefined, dns: [], probes: {}, holderEnded: false },
+    ...{
+      proxies: [],
+      ingress: undefined,
+      dns: [],
+      probes: {},
+      reservations: {},
+      evidence: {},
+      holderEnded: false,
+    },
     history: { names: new Set(), addresses: new Set() },
   };
   return { config: loaded.config, world };

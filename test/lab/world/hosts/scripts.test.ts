@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'mocha';
 import type { ScriptInput, ScriptName, ScriptResult } from '../../../../agent-bridge/host/scripts.ts';
+import { seedImage } from '../../../../agent-bridge/host/seed.ts';
 import { RESULT_PREFIX, SCRIPTS } from '../../../../agent-bridge/host/scripts.ts';
 import { manualClock } from '../../../../lab/world/clock.ts';
 import type { ManualClock } from '../../../../lab/world/clock.ts';
@@ -48,26 +49,34 @@ const create = (name: string, rest: Partial<ScriptInput<'vm-create'>> = {}): Scr
   imageDisk: `${IMAGES}\\v1.vhdx`,
   differencing: true,
   disk: `D:\\VMs\\${name}\\${name}.vhdx`,
-  seedIso: `D:\\VMs\\${name}\\seed.iso`,
   memoryMb: 4096,
   cpuCount: 2,
   switchName: 'external',
   vlan: 12,
   mac: '00155D0A0B0C',
   macSpoofing: true,
-  secureBoot: true,
+  secureBoot: 'MicrosoftUEFICertificateAuthority',
+  dynamicMemory: null,
   notes: NOTES,
   startAction: 'start',
   startDelaySeconds: 30,
   address: '127.0.0.70',
   seed: {
-    metaData: '{}',
-    userData: `#cloud-config\n${JSON.stringify({
-      hostname: name,
-      ssh_keys: { ed25519_private: 'PRIVATE', ed25519_public: 'ssh-ed25519 AAAA lab' },
-      users: [{ name: 'rke', ssh_authorized_keys: ['ssh-ed25519 BBBB agent'] }],
-    })}`,
-    networkConfig: null,
+    path: `D:\\VMs\\${name}\\seed.iso`,
+    base64: Buffer.from(
+      seedImage(
+        {
+          metaData: '{}',
+          userData: `#cloud-config\n${JSON.stringify({
+            hostname: name,
+            ssh_keys: { ed25519_private: 'PRIVATE', ed25519_public: 'ssh-ed25519 AAAA lab' },
+            users: [{ name: 'rke', ssh_authorized_keys: ['ssh-ed25519 BBBB agent'] }],
+          })}`,
+          networkConfig: null,
+        },
+        0,
+      ),
+    ).toString('base64'),
   },
   ...rest,
 });
@@ -220,7 +229,9 @@ describe('the Hyper-V host of the lab, through the bridge’s scripts', () => {
       folder: 'D:\\images\\ubuntu',
       workFolder: 'D:\\work',
       packer: 'C:\\packer.exe',
-      template: 'C:\\t.pkr.hcl',
+      files: [{ from: 'C:\\t.pkr.hcl', to: 't.pkr.hcl', sha256: 'c'.repeat(64) }],
+      base: null,
+      secrets: {},
       variables: {},
     };
     const images = { images: [{ id: 'ubuntu', folder: IMAGES }] };

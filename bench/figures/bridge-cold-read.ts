@@ -1,0 +1,16 @@
+/** The `host.read` of `bridge.warm` by a client that has no connection yet, against a new login of `ssh` that runs `true`. */
+import { withBridge } from '../bridge.ts';
+import type { Figure } from '../figure.ts';
+import { inTurn } from '../in-turn.ts';
+import { withSsh } from '../ssh.ts';
+
+export const figure: Figure = {
+  ...{ name: 'bridge.coldRead', unit: 'ms', peerName: 'ssh, new login', goal: 0.25, goalOn: 'ratio' },
+  rounds: 15,
+  measure: (rounds) =>
+    withSsh((ssh) =>
+      withBridge(({ fromNewConnection, read }) =>
+        inTurn(rounds, () => fromNewConnection(read), ssh.newLogin),
+      ),
+    ),
+};
