@@ -5,7 +5,7 @@
 import { Marker } from '../protocol/shapes.ts';
 
 export const MARKER_KEY = 'nodeCycle';
-const LINE = new RegExp(`^${MARKER_KEY}: (\\{.*\\})\\r?$`, 'm');
+const LINE = new RegExp(`^${MARKER_KEY}: (\\{.*\\})(?=\\r?$)`, 'm');
 
 export interface ReadNotes {
   /** What the notes hold besides our marker. */
@@ -31,8 +31,12 @@ export function withMarker(notes: string, marker: Marker): string {
   const text = JSON.stringify(marker);
   const object = asObject(bare);
   // Another tool reads the notes of every VM as JSON, so ours are JSON when there were none.
-  if (bare.trim() === '') return `{"${MARKER_KEY}":${text}}`;
-  if (!object) return `${bare}${bare.endsWith('\n') ? '' : '\n'}${MARKER_KEY}: ${text}`;
+  if (bare.trim() === '') return `{"${MARKER_KEY}":${text}}${bare}`;
+  if (!object) {
+    // A last line that was ended stays ended: so it can be told from one that was not when the marker goes.
+    const [lineEnd = ''] = /\r?\n$/.exec(bare) ?? [];
+    return `${bare}${lineEnd === '' ? '\n' : ''}${MARKER_KEY}: ${text}${lineEnd}`;
+  }
   const end = bare.lastIndexOf('}');
   const comma = Object.keys(object).length === 0 ? '' : ',';
   return `${bare.slice(0, end)}${comma}"${MARKER_KEY}":${text}${bare.slice(end)}`;
@@ -49,7 +53,7 @@ export function withoutMarker(notes: string): string {
   }
   if (!Object.hasOwn(object, MARKER_KEY)) return notes;
   const { [MARKER_KEY]: marker, ...others } = object;
-  if (Object.keys(others).length === 0) return '';
+  if (Object.keys(others).length === 0) return notes.slice(notes.lastIndexOf('}') + 1);
   // As `withMarker` put it: the last key. Then only our bytes go.
   const inserted = `,"${MARKER_KEY}":${JSON.stringify(marker)}`;
   const at = notes.lastIndexOf(inserted);

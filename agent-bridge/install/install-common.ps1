@@ -224,19 +224,13 @@ function Remove-NcService($act) {
 # --- folders and files
 
 # Administrators own it, they and SYSTEM may do everything, nothing is inherited, and the service gets what is said.
-function Set-NcSecurity([string] $path, [string] $flags, [string] $rule) {
-    $acl = Get-Acl -LiteralPath $path
-    $acl.SetSecurityDescriptorSddlForm("O:BAG:BAD:PAI(A;$flags;FA;;;SY)(A;$flags;FA;;;BA)$rule")
-    Set-Acl -LiteralPath $path -AclObject $acl
-}
-
 function Set-NcFolder($act, [string] $path, [string] $rule, [string] $says) {
     if (-not $act.ShouldProcess($path, "Make the folder and close it: Administrators and SYSTEM everything, $says, nobody else anything")) { return }
     if (-not (Test-Path -LiteralPath $path)) { New-Item -ItemType Directory -Path $path | Out-Null }
-    Set-NcSecurity $path 'OICI' $rule
+    $acl = Get-Acl -LiteralPath $path
+    $acl.SetSecurityDescriptorSddlForm("O:BAG:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)$rule")
+    Set-Acl -LiteralPath $path -AclObject $acl
 }
-
-function Set-NcFile([string] $path, [string] $rule) { Set-NcSecurity $path '' $rule }
 
 # Other VMs may be there: a right is added, none is taken.
 function Add-NcRight($act, [string] $path, [string] $sid) {

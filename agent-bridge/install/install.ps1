@@ -88,7 +88,7 @@ try {
     Set-NcFolder $act $configDir "(A;OICI;0x1200a9;;;$sid)" 'the service may read'
     # Files of its own in the folder itself; it can neither rename nor delete the folders below.
     Set-NcFolder $act $dataDir "(A;;0x1200ab;;;$sid)(A;OINPIO;0x1301bf;;;$sid)" 'the service may read, and write files'
-    Set-NcFolder $act (Join-Path $dataDir 'clients') "(A;OICI;0x1200a9;;;$sid)" 'the service may read'
+    foreach ($name in 'clients', 'keys') { Set-NcFolder $act (Join-Path $dataDir $name) "(A;OICI;0x1200a9;;;$sid)" 'the service may read' }
     foreach ($name in 'jobs', 'records', 'admin', 'service') {
         Set-NcFolder $act (Join-Path $dataDir $name) "(A;OICI;0x1301bf;;;$sid)" 'the service may read and write'
     }
@@ -100,7 +100,6 @@ try {
     if ($act.ShouldProcess($config, 'Run bridge-admin init: makes what is missing, changes nothing that is there')) {
         Invoke-NcProgram $NodePath @((Join-Path $ProgramDir 'bridge-admin.cjs'), 'init', '--config', $config, '--data-dir', $dataDir,
             '--scripts-dir', $scriptsDir, '--vm-root', $VmRoot, '--image-root', $ImageRoot)
-        foreach ($name in 'server.key', 'server.crt') { Set-NcFile (Join-Path $dataDir $name) "(A;;FR;;;$sid)" }
     }
 
     $command = Get-NcServiceCommand $wrapper $NodePath $bundle $config $dataDir

@@ -53,7 +53,8 @@ function init(config: string, places: ReadonlyMap<string, string>, ports: Comman
   }
   const policy = readPolicy(config, ports);
   const kept = placesIn(policy.dataDir);
-  for (const dir of [policy.dataDir, kept.jobs, kept.records, kept.clients, kept.admin]) disk.makeDir(dir);
+  for (const dir of [policy.dataDir, kept.keys, kept.jobs, kept.records, kept.clients, kept.admin])
+    disk.makeDir(dir);
   if (text(disk, kept.serverKey) === undefined) {
     const { cert, key } = newServerPair(ports);
     disk.write(kept.serverKey, key);

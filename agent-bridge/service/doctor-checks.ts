@@ -85,7 +85,7 @@ function serverCertificate({ server, nowMs }: Installation): Finding[] {
       wrong(
         'The server’s key is not there or not the one of its certificate.',
         next === undefined
-          ? 'Put the right key back, or remove server.key and server.crt from the data folder and run bridge-admin init.'
+          ? 'Put the right key back, or remove server.key and server.crt from the folder keys and run bridge-admin init.'
           : 'Run bridge-admin rotate --finish again: it was broken off.',
       ),
     );

@@ -157,10 +157,9 @@ async function installationOf(
     guard('bridge.yaml', configPath),
     guard('The folder of bridge.yaml', dirname(configPath)),
     guard('The data folder', policy.dataDir, { secret: true, ofService: true }),
-    guard('The server’s key', places.serverKey, { secret: true, ofService: true }),
-    ...(next === undefined
-      ? []
-      : [guard('The server’s next key', places.nextKey, { secret: true, ofService: true })]),
+    guard('The folder of the server’s keys', places.keys, { secret: true }),
+    guard('The server’s key', places.serverKey, { secret: true }),
+    ...(next === undefined ? [] : [guard('The server’s next key', places.nextKey, { secret: true })]),
     guard('The client list', places.clients),
     ...machine.runs.map(({ what, path }) => guard(what, path)),
     guard('The folder of the scripts', policy.scriptsDir),

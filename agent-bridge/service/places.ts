@@ -12,10 +12,12 @@ export const placesIn = (dataDir: string) => ({
   clientCertificate: (name: string) => join(dataDir, 'clients', `${name}.pem`),
   /** What admin commands did and the bridge has not yet put into its log: the log has one writer. */
   admin: join(dataDir, 'admin'),
-  serverCertificate: join(dataDir, 'server.crt'),
-  serverKey: join(dataDir, 'server.key'),
+  /** Written by admin commands only; the service's account just reads it. */
+  keys: join(dataDir, 'keys'),
+  serverCertificate: join(dataDir, 'keys', 'server.crt'),
+  serverKey: join(dataDir, 'keys', 'server.key'),
   /** The server's next certificate, from `rotate` to `rotate --finish`. */
-  nextCertificate: join(dataDir, 'server-next.crt'),
-  nextKey: join(dataDir, 'server-next.key'),
+  nextCertificate: join(dataDir, 'keys', 'server-next.crt'),
+  nextKey: join(dataDir, 'keys', 'server-next.key'),
   lock: join(dataDir, 'bridge.lock'),
 });

@@ -62,7 +62,7 @@ describe('bad inputs', function () {
   function certificates(): { bad: Record<string, Pair>; good: Pair } {
     const serial = () => Uint8Array.from(random.bytes(16), (byte, n) => (n === 0 ? 0x41 : byte));
     const now = Date.now();
-    const file = (name: string) => readFileSync(join(r.dataDir, name), 'utf8');
+    const file = (name: string) => readFileSync(join(r.dataDir, 'keys', name), 'utf8');
     const listedPair = (name: string, pair: Pair, fingerprint = pair.fingerprint) => {
       writeFileSync(join(r.dataDir, 'clients', `${name}.pem`), pair.cert);
       appendFileSync(

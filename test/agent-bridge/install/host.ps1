@@ -39,7 +39,7 @@ function global:Set-Acl { [CmdletBinding()] param([string[]] $LiteralPath, $AclO
     $global:world.acls.PSObject.Properties.Remove($LiteralPath[0])
     $global:world.acls.PSObject.Properties.Add((New-Object System.Management.Automation.PSNoteProperty($LiteralPath[0], $AclObject.Sddl)))
     Save-World
-    [System.IO.File]::AppendAllText((Join-Path $global:here 'calls'), (ConvertTo-Json -InputObject @{ name = 'Set-Acl'; with = @{ LiteralPath = $LiteralPath[0]; Sddl = $AclObject.Sddl } } -Compress) + "`n") }
+    [System.IO.File]::AppendAllText((Join-Path $global:here 'calls'), (ConvertTo-Json -InputObject @{ name = 'Set-Acl'; with = @{ LiteralPath = $LiteralPath[0]; Sddl = $AclObject.Sddl; inside = @([System.IO.Directory]::GetFileSystemEntries($LiteralPath[0])).Count } } -Compress) + "`n") }
 
 New-Module -Name CimCmdlets -ScriptBlock {
     function Get-CimInstance { [CmdletBinding()] param([string] $ClassName, [string] $Filter)

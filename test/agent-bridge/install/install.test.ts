@@ -107,7 +107,7 @@ describe('install.ps1', function () {
     assert.match(readFileSync(config(), 'utf8'), /clients: \[\]/);
     for (const place of [h.program, join(h.dir, 'vms'), join(h.dir, 'images')])
       assert.ok(readFileSync(config(), 'utf8').includes(JSON.stringify(place).slice(0, -1)), place);
-    assert.ok(existsSync(join(h.state, 'data', 'server.key')));
+    assert.ok(existsSync(join(h.state, 'data', 'keys', 'server.key')));
     assert.match(out, /Next:[\s\S]*enroll agent-prod/);
 
     const [made] = named('New-Service');
@@ -143,6 +143,7 @@ describe('install.ps1', function () {
       [h.state],
       [h.state, 'config'],
       [h.state, 'data', 'clients'],
+      [h.state, 'data', 'keys'],
     ]) {
       assert.match(acl(...path), ADMINISTRATORS_AND_SYSTEM, path.join('/'));
       for (const granted of service(acl(...path)))
@@ -151,7 +152,7 @@ describe('install.ps1', function () {
     }
     // Files of its own, right there, and nothing of the folders below: no FILE_DELETE_CHILD (0x40).
     assert.deepEqual(service(acl(h.state, 'data')), [' 0x1200ab', 'OINPIO 0x1301bf']);
-    assert.deepEqual(service(acl(h.state, 'data', 'server.key')), [' FR']);
+    assert.deepEqual(service(acl(h.state, 'data', 'keys')), ['OICI 0x1200a9']);
     for (const name of ['jobs', 'records', 'admin', 'service'])
       assert.deepEqual(service(acl(h.state, 'data', name)), ['OICI 0x1301bf'], name);
     const folders = Object.keys(h.world().acls);
@@ -183,7 +184,7 @@ describe('install.ps1', function () {
       guard('The folder of the scripts', join(h.program, 'scripts')),
       guard('The client list', join(h.state, 'data', 'clients')),
       guard('The data folder', join(h.state, 'data'), data),
-      guard('The server\u2019s key', join(h.state, 'data', 'server.key'), data),
+      guard('The folder of the server\u2019s keys', join(h.state, 'data', 'keys'), { secret: true }),
     ];
     const acls = guarded.map(({ path }) => ({ path, sddl: acl(path), fault: '' }));
     const { StartName: account, PathName: command } = h.world().service!;
@@ -219,26 +220,28 @@ describe('install.ps1', function () {
     );
     const open = acls.map((one) => ({ ...one, sddl: one.sddl.replaceAll('0x1200a9', '0x1301bf') }));
     const said = windows({ ...facts, windows: { ...asked, acls: open } });
-    assert.equal(said.filter(({ says }) => says.includes('the service itself')).length, 4);
+    assert.equal(said.filter(({ says }) => says.includes('the service itself')).length, 5);
   });
 
   it('closes a folder before anything is in it', async () => {
     await installed();
-    const at = (test: (line: string) => boolean) => h.calls().findIndex((call) => test(JSON.stringify(call)));
-    const closed = at((line) => line.includes('Set-Acl') && line.includes('/data/clients'));
-    const key = at((line) => line.includes('Set-Acl') && line.includes('server.key'));
-    assert.ok(closed >= 0 && closed < key);
+    const closings = named('Set-Acl').map(({ with: { LiteralPath, inside } }) => [LiteralPath, inside]);
+    assert.ok(closings.some(([path]) => path === join(h.state, 'data', 'keys')));
+    assert.deepEqual(
+      closings.filter(([, inside]) => inside !== 0),
+      [],
+    );
   });
 
   it('changes nothing of a person when it is run again', async () => {
     await installed();
     const mine = `${readFileSync(config(), 'utf8')}# mine\n`.replace('port: 8443', 'port: 9443');
     writeFileSync(config(), mine);
-    const key = readFileSync(join(h.state, 'data', 'server.key'));
+    const key = readFileSync(join(h.state, 'data', 'keys', 'server.key'));
     const { code, out } = await h.run();
     assert.equal(code, 0, out);
     assert.equal(readFileSync(config(), 'utf8'), mine);
-    assert.ok(readFileSync(join(h.state, 'data', 'server.key')).equals(key));
+    assert.ok(readFileSync(join(h.state, 'data', 'keys', 'server.key')).equals(key));
     assert.deepEqual(
       [named('New-Service'), named('Invoke-CimMethod'), named('New-NetFirewallRule')],
       [[], [], []],

@@ -57,7 +57,7 @@ describe('the bridge’s door', () => {
   it('gives nothing to no certificate, an unlisted one, an expired one, the server’s own, one for servers', async () => {
     const now = Date.now();
     const { readFileSync } = await import('node:fs');
-    const file = (name: string) => readFileSync(join(r.dataDir, name), 'utf8');
+    const file = (name: string) => readFileSync(join(r.dataDir, 'keys', name), 'utf8');
     const peers: ConnectionOptions[] = [
       {},
       issue('agent-a', 'client', serial(), now),
@@ -151,7 +151,7 @@ describe('the bridge’s door', () => {
   });
 
   it('does not start when others can read its private key', async () => {
-    const path = join(r.dataDir, 'server.key');
+    const path = join(r.dataDir, 'keys', 'server.key');
     await r.stop();
     chmodSync(path, 0o644);
     await assert.rejects(r.start(), /NC2011/);

@@ -247,8 +247,8 @@ describe('doctor on a host', () => {
     ],
     [
       'a key that everybody can read',
-      () => chmodSync(join(r.dataDir, 'server.key'), 0o644),
-      () => chmodSync(join(r.dataDir, 'server.key'), 0o600),
+      () => chmodSync(join(r.dataDir, 'keys', 'server.key'), 0o644),
+      () => chmodSync(join(r.dataDir, 'keys', 'server.key'), 0o600),
       /server\.key, is open to others \(0644\)/,
     ],
     [

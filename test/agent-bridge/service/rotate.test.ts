@@ -123,7 +123,7 @@ describe('rotation of the server’s certificate', () => {
     await r.start();
   });
   after(() => r.end());
-  const file = (name: string) => readFileSync(join(r.dataDir, name), 'utf8');
+  const file = (name: string) => readFileSync(join(r.dataDir, 'keys', name), 'utf8');
 
   it('ends nothing that was not begun', async () => {
     await refusedAdmin(r, /NC2010.*no next certificate: begin with rotate/s, 'rotate', '--finish');
@@ -136,7 +136,7 @@ describe('rotation of the server’s certificate', () => {
     const both = new RegExp(`${pin},([0-9a-f]{64})`).exec(said);
     const next = both?.[1] ?? '';
     assert.notEqual(next, '');
-    assert.equal(statSync(join(r.dataDir, 'server-next.key')).mode & 0o077, 0);
+    assert.equal(statSync(join(r.dataDir, 'keys', 'server-next.key')).mode & 0o077, 0);
     await refusedAdmin(
       r,
       new RegExp(`two certificates already.*${next}.*rotate --finish.*--cancel`, 's'),
@@ -160,9 +160,9 @@ describe('rotation of the server’s certificate', () => {
     assert.ok(await isIn(r, spaced));
     // With another pin beside it, so that it is a new connection: those that are open go on.
     assert.equal(await trouble(r, { serverPin: `${pin},${'0'.repeat(64)}` }), 'NC2008');
-    assert.equal(existsSync(join(r.dataDir, 'server-next.crt')), false);
-    assert.equal(existsSync(join(r.dataDir, 'server-next.key')), false);
-    assert.equal(statSync(join(r.dataDir, 'server.key')).mode & 0o077, 0);
+    assert.equal(existsSync(join(r.dataDir, 'keys', 'server-next.crt')), false);
+    assert.equal(existsSync(join(r.dataDir, 'keys', 'server-next.key')), false);
+    assert.equal(statSync(join(r.dataDir, 'keys', 'server.key')).mode & 0o077, 0);
     assert.equal((await admin(r, 'init')).includes(next), true);
     r.enrolled['agent-a']!.serverPin = next;
   });
@@ -170,13 +170,13 @@ describe('rotation of the server’s certificate', () => {
   it('goes on being served when the next one is cancelled', async () => {
     await admin(r, 'rotate');
     await admin(r, 'rotate', '--cancel');
-    assert.equal(existsSync(join(r.dataDir, 'server-next.key')), false);
+    assert.equal(existsSync(join(r.dataDir, 'keys', 'server-next.key')), false);
     assert.ok(await isIn(r));
   });
 
   it('can be finished again when it was broken off between key and certificate', async () => {
     await admin(r, 'rotate');
-    writeFileSync(join(r.dataDir, 'server.key'), file('server-next.key'));
+    writeFileSync(join(r.dataDir, 'keys', 'server.key'), file('server-next.key'));
     assert.ok(await isIn(r), 'the bridge that runs keeps the pair that it has');
     await r.stop();
     await assert.rejects(r.start(), /NC2010.*rotate --finish/s);
