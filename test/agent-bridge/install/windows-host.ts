@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
+  cpSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -48,6 +49,8 @@ export interface WindowsHost {
   run(parameters?: Record<string, unknown>): Promise<{ code: number; out: string }>;
   /** Since the last run began. */
   calls(): Call[];
+  /** Keeps everything as it is now; the function that comes back puts it so again. */
+  snapshot(): () => void;
   end(): void;
 }
 
@@ -56,6 +59,7 @@ const sha256 = (path: string) => createHash('sha256').update(readFileSync(path))
 
 export async function windowsHost(engine: string): Promise<WindowsHost> {
   const dir = mkdtempSync(join(tmpdir(), 'windows-'));
+  const snapshots = mkdtempSync(join(tmpdir(), 'windows-snapshots-'));
   const at = (...parts: string[]) => join(dir, ...parts);
   const from = at('package');
   mkdirSync(join(from, 'scripts'), { recursive: true });
@@ -152,7 +156,17 @@ export async function windowsHost(engine: string): Promise<WindowsHost> {
             .filter((line) => line !== '')
             .map((line) => JSON.parse(line) as Call)
         : [],
-    end: () => rmSync(dir, { recursive: true, force: true }),
+    snapshot() {
+      const kept = join(snapshots, String(readdirSync(snapshots).length));
+      cpSync(dir, kept, { recursive: true });
+      return () => {
+        rmSync(dir, { recursive: true });
+        cpSync(kept, dir, { recursive: true });
+      };
+    },
+    end() {
+      for (const each of [dir, snapshots]) rmSync(each, { recursive: true, force: true });
+    },
   };
   self.seal();
   return self;
