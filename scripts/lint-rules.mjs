@@ -86,7 +86,7 @@ const CLOCK_CALLS = new Set([
 const CLOCK_GLOBALS = new Set(['setTimeout', 'setInterval', 'setImmediate', 'fetch']);
 
 /** Files that are the edge itself: the ports' adapters, and the sockets, files and processes of the bridge. */
-const ADAPTERS = [/^ports\//, /^agent-bridge\/(server|service|jobs)\/([a-z-]+-)?adapter\.ts$/];
+const ADAPTERS = [/^ports\//, /^agent-bridge\/(server|service|jobs)\/(doctor\/)?([a-z-]+-)?adapter\.ts$/];
 
 const wire = {
   meta: {

@@ -9,7 +9,7 @@ import { CodedError } from '../../ports/errors.ts';
 import type { Clock, Random } from '../../ports/ports.ts';
 import type { Disk } from '../log/disk.ts';
 import { isFinished, pairKey } from '../log/fold.ts';
-import type { Job } from '../log/fold.ts';
+import type { Job } from '../log/state.ts';
 import type { AuditLog } from '../log/log.ts';
 import type { Reserve } from '../log/reserve.ts';
 import type { Lane } from '../protocol/operation.ts';

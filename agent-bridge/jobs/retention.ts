@@ -3,7 +3,7 @@
  * logs take too much room. Their story stays in the log; their folders and keys go.
  */
 import { isFinished } from '../log/fold.ts';
-import type { Job } from '../log/fold.ts';
+import type { Job } from '../log/state.ts';
 
 export interface Retention {
   days: number;

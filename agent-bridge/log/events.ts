@@ -4,7 +4,7 @@
  */
 import type { Budget, Lane } from '../protocol/operation.ts';
 import type { JobError, RefusalCode } from '../protocol/wire.ts';
-import type { Folded } from './fold.ts';
+import type { Folded } from './state.ts';
 
 export type LogEvent =
   | { event: 'boot'; bridgeVersion: string }

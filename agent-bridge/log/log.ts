@@ -11,7 +11,7 @@ import type { AppendFile, Disk } from './disk.ts';
 import type { LogEvent } from './events.ts';
 import { logFileFrom, logFiles } from './files.ts';
 import { apply, emptyState, folded } from './fold.ts';
-import type { State } from './fold.ts';
+import type { State } from './state.ts';
 import type { Reserve } from './reserve.ts';
 import { headBefore, verifyLog } from './verify.ts';
 

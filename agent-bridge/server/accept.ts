@@ -8,7 +8,7 @@ import { jobDir } from '../jobs/files.ts';
 import type { Lanes } from '../jobs/lanes.ts';
 import type { Disk } from '../log/disk.ts';
 import { pairKey, spent } from '../log/fold.ts';
-import type { Job } from '../log/fold.ts';
+import type { Job } from '../log/state.ts';
 import type { AuditLog } from '../log/log.ts';
 import { canonicalJson } from '../protocol/canonical.ts';
 import type { Budget, Lane, Operation } from '../protocol/operation.ts';

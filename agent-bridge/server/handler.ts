@@ -9,7 +9,7 @@ import { sha256Hex } from '../log/chain.ts';
 import { isDiskFull } from '../log/disk.ts';
 import type { Disk } from '../log/disk.ts';
 import { isFinished } from '../log/fold.ts';
-import type { Job } from '../log/fold.ts';
+import type { Job } from '../log/state.ts';
 import type { AuditLog } from '../log/log.ts';
 import { dnsRead, hostRead, viewOfJob, vmRead } from '../host/operations/reads.ts';
 import type { ReadFacts } from '../host/operations/reads.ts';

@@ -4,12 +4,12 @@ import { writeScripts } from '../host/script-texts.ts';
 import { readCommandLine } from './command-line.ts';
 import { readPolicy, runCommand } from './commands.ts';
 import type { CommandPorts } from './commands.ts';
-import { enroll, newServerPair, serverPins } from './enroll.ts';
-import type { MakePorts } from './enroll.ts';
+import { enroll, newServerPair, serverPins } from './certificates/enroll.ts';
+import type { MakePorts } from './certificates/enroll.ts';
 import { placesIn } from './places.ts';
 import { endWith } from './end-with.ts';
 import { commandPorts } from './process-adapter.ts';
-import { rotateClient, rotateServer } from './rotate.ts';
+import { rotateClient, rotateServer } from './certificates/rotate.ts';
 import { starterPolicy } from './starter.ts';
 import { text } from './text.ts';
 

@@ -31,11 +31,11 @@ import { fingerprintsOf } from '../server/policy.ts';
 import type { BridgePolicy } from '../server/policy.ts';
 import { refusalLog } from '../server/refusals.ts';
 import { doChores } from './chores.ts';
-import { listedCertificates } from './client-certificates.ts';
+import { listedCertificates } from './certificates/client-certificates.ts';
 import { eventLogCopy } from './event-log.ts';
 import { figures } from './figures.ts';
 import { placesIn } from './places.ts';
-import { servedCertificate } from './served-certificate.ts';
+import { servedCertificate } from './certificates/served-certificate.ts';
 import { childEnvironment } from './system-adapter.ts';
 import { text } from './text.ts';
 

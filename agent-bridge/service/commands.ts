@@ -12,7 +12,7 @@ import { startBridge } from './bridge.ts';
 import { text } from './text.ts';
 import { describeImages, describePolicy } from './check.ts';
 import { readCommandLine } from './command-line.ts';
-import { doctor } from './doctor.ts';
+import { doctor } from './doctor/doctor.ts';
 import { explain } from './explain.ts';
 import { fence } from './fence.ts';
 import { placesIn } from './places.ts';

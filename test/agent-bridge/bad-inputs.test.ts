@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { issue } from '../../agent-bridge/service/certificates.ts';
+import { issue } from '../../agent-bridge/service/certificates/issue.ts';
 import { random } from '../../ports/random.ts';
 import { addresses, json, names, operations, paths, stop } from './bad-inputs/bodies.ts';
 import type { Door, Row } from './bad-inputs/door.ts';

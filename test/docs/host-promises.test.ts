@@ -1,9 +1,9 @@
 /** docs/host-promises.md against the scripts, the checks of doctor and itself. */
 import assert from 'node:assert/strict';
-import { CHECKS } from '../../agent-bridge/service/doctor-checks.ts';
-import { WINDOWS_CHECKS } from '../../agent-bridge/service/doctor-windows.ts';
+import { CHECKS } from '../../agent-bridge/service/doctor/checks.ts';
+import { WINDOWS_CHECKS } from '../../agent-bridge/service/doctor/windows.ts';
 import { WRITER } from '../../agent-bridge/service/event-log.ts';
-import { PROBE } from '../../agent-bridge/service/windows-probe.ts';
+import { PROBE } from '../../agent-bridge/service/doctor/windows-probe.ts';
 import { filesBelow, textOf } from '../repository/tree.ts';
 
 const PAGE = 'docs/host-promises.md';

@@ -1,6 +1,6 @@
 /** The three reads. */
 import { isFinished, spent } from '../../log/fold.ts';
-import type { Job, State } from '../../log/fold.ts';
+import type { Job, State } from '../../log/state.ts';
 import type { Params, Result } from '../../protocol/operations.ts';
 import type { VmView } from '../../protocol/operations.ts';
 import type { JobView } from '../../protocol/wire.ts';

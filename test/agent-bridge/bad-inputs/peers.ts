@@ -1,7 +1,15 @@
 /** Peers that must not come in: certificates, TLS versions, other protocols, and those who stop half way. */
 import { createHash, createPrivateKey, generateKeyPairSync, sign } from 'node:crypto';
 import type { ConnectionOptions } from 'node:tls';
-import { TAG, der, oid, pem, sequence, tagged, time } from '../../../agent-bridge/service/der.ts';
+import {
+  TAG,
+  der,
+  oid,
+  pem,
+  sequence,
+  tagged,
+  time,
+} from '../../../agent-bridge/service/certificates/der.ts';
 import { overTcp, overTls, request, slowly } from './door.ts';
 import type { Row } from './door.ts';
 

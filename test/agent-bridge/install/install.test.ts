@@ -13,9 +13,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import type { Installation } from '../../../agent-bridge/service/doctor-facts.ts';
-import { windows } from '../../../agent-bridge/service/doctor-windows.ts';
-import { serviceSid } from '../../../agent-bridge/service/windows-probe.ts';
+import type { Installation } from '../../../agent-bridge/service/doctor/facts.ts';
+import { windows } from '../../../agent-bridge/service/doctor/windows.ts';
+import { serviceSid } from '../../../agent-bridge/service/doctor/windows-probe.ts';
 import { powerShell } from '../../powershell/engine.ts';
 import { windowsHost } from './windows-host.ts';
 import type { WindowsHost } from './windows-host.ts';
@@ -25,6 +25,7 @@ const ADMINISTRATORS_AND_SYSTEM = /^O:BAG:BAD:PAI\(A;(OICI)?;FA;;;SY\)\(A;(OICI)
 
 describe('install.ps1', function () {
   this.timeout(120_000);
+  const hosts: WindowsHost[] = [];
   let h: WindowsHost;
   let asNew: () => void;
   /** Installing takes seconds, and most cases begin with it. */
@@ -33,10 +34,11 @@ describe('install.ps1', function () {
     const found = await powerShell();
     if (typeof found === 'string') return this.skip();
     h = await windowsHost(found.file);
+    hosts.push(h);
     asNew = h.snapshot();
   });
   beforeEach(() => asNew());
-  after(() => h?.end());
+  after(() => hosts.forEach((host) => host.end()));
 
   const named = (name: string) => h.calls().filter((call) => call.name === name);
   const acl = (...path: string[]) => h.world().acls[join(...path)] ?? '';

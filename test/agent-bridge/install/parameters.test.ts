@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { WRITER } from '../../../agent-bridge/service/event-log.ts';
-import { PROBE } from '../../../agent-bridge/service/windows-probe.ts';
+import { PROBE } from '../../../agent-bridge/service/doctor/windows-probe.ts';
 import { engineProgram } from '../../powershell/engine.ts';
 import { filesBelow, ROOT, textOf } from '../../repository/tree.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { JOBS_LIMIT, KEPT_AT_LEAST_MS, toForget } from '../../../agent-bridge/jobs/retention.ts';
-import type { Job } from '../../../agent-bridge/log/fold.ts';
+import type { Job } from '../../../agent-bridge/log/state.ts';
 
 const NOW = Date.parse('2026-05-01T12:00:00Z');
 const HOUR = 3_600_000;

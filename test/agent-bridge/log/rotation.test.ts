@@ -6,7 +6,7 @@ import { seal } from '../../../agent-bridge/log/chain.ts';
 import type { LogEvent } from '../../../agent-bridge/log/events.ts';
 import { logFileFrom, logFiles } from '../../../agent-bridge/log/files.ts';
 import { folded } from '../../../agent-bridge/log/fold.ts';
-import type { State } from '../../../agent-bridge/log/fold.ts';
+import type { State } from '../../../agent-bridge/log/state.ts';
 import { openLog } from '../../../agent-bridge/log/log.ts';
 import { checkWitness, verifyFiles } from '../../../agent-bridge/log/verify.ts';
 import { realDisk } from '../../../agent-bridge/service/disk-adapter.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import type { ConnectionOptions } from 'node:tls';
 import type { CodedError } from '../../../ports/errors.ts';
-import { issue } from '../../../agent-bridge/service/certificates.ts';
+import { issue } from '../../../agent-bridge/service/certificates/issue.ts';
 import { HANDSHAKE_TIMEOUT_MS } from '../../../agent-bridge/server/listen-adapter.ts';
 import { random } from '../../../ports/random.ts';
 import { WAIT, rig } from '../support/rig.ts';

@@ -3,12 +3,13 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { CodedError } from '../../../ports/errors.ts';
-import { foreignCertificate } from '../../../agent-bridge/service/foreign-certificate.ts';
-import { issue } from '../../../agent-bridge/service/certificates.ts';
-import { random } from '../../../ports/random.ts';
-import { rig } from '../support/rig.ts';
-import type { Enrolled, Rig } from '../support/rig.ts';
+import type { CodedError } from '../../../../ports/errors.ts';
+import { foreignCertificate } from '../../../../agent-bridge/service/certificates/foreign-certificate.ts';
+import { issue } from '../../../../agent-bridge/service/certificates/issue.ts';
+import { random } from '../../../../ports/random.ts';
+import { ROOT } from '../../../repository/tree.ts';
+import { rig } from '../../support/rig.ts';
+import type { Enrolled, Rig } from '../../support/rig.ts';
 
 const LIMIT_MS = 10_000;
 const DAY_MS = 86_400_000;
@@ -249,7 +250,7 @@ describe('a certificate whose key was made elsewhere', () => {
   });
 
   it('is made by the lines that docs/host.md shows', async () => {
-    const docs = readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', 'host.md'), 'utf8');
+    const docs = readFileSync(join(ROOT, 'docs', 'host.md'), 'utf8');
     const lines = /```sh\n(openssl req [^`]*)```/.exec(docs)?.[1] ?? '';
     for (const round of ['enroll', 'rotate']) {
       const said = execFileSync('sh', ['-c', lines], { cwd: r.dir, stdio: 'pipe' }).toString();

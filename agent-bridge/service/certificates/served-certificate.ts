@@ -1,11 +1,11 @@
 /** The server's key and certificate, followed on the disk: `rotate --finish` puts others there while the bridge runs. */
 import { X509Certificate, createPrivateKey } from 'node:crypto';
-import { CodedError } from '../../ports/errors.ts';
-import type { Disk } from '../log/disk.ts';
-import { plainFingerprint } from '../server/policy.ts';
-import { placesIn } from './places.ts';
-import { readableByOthers } from './system-adapter.ts';
-import { text } from './text.ts';
+import { CodedError } from '../../../ports/errors.ts';
+import type { Disk } from '../../log/disk.ts';
+import { plainFingerprint } from '../../server/policy.ts';
+import { placesIn } from '../places.ts';
+import { readableByOthers } from '../system-adapter.ts';
+import { text } from '../text.ts';
 
 export interface Pair {
   key: string;

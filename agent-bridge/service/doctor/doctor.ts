@@ -1,9 +1,9 @@
 /** `doctor`: what is wrong with this installation, in words, and what to do about it. It changes nothing. */
-import { CHECKS } from './doctor-checks.ts';
-import type { Finding } from './doctor-checks.ts';
-import { machine } from './doctor-adapter.ts';
-import { lookAt } from './doctor-facts.ts';
-import type { Facts, LookPorts } from './doctor-facts.ts';
+import { CHECKS } from './checks.ts';
+import type { Finding } from './finding.ts';
+import { machine } from './machine-adapter.ts';
+import { lookAt } from './facts.ts';
+import type { Facts, LookPorts } from './facts.ts';
 
 export function judge({ configPath, configFaults, installation }: Facts): Finding[] {
   if (installation === undefined)

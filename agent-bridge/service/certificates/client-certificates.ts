@@ -3,11 +3,11 @@
  * client changes from one to the next. A file alone grants nothing: the fingerprint in bridge.yaml does.
  */
 import { X509Certificate } from 'node:crypto';
-import type { Disk } from '../log/disk.ts';
-import { fingerprintsOf, plainFingerprint } from '../server/policy.ts';
-import type { BridgePolicy } from '../server/policy.ts';
-import { placesIn } from './places.ts';
-import { text } from './text.ts';
+import type { Disk } from '../../log/disk.ts';
+import { fingerprintsOf, plainFingerprint } from '../../server/policy.ts';
+import type { BridgePolicy } from '../../server/policy.ts';
+import { placesIn } from '../places.ts';
+import { text } from '../text.ts';
 
 export interface KeptCertificate {
   pem: string;

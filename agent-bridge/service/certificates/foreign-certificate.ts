@@ -3,9 +3,9 @@
  * and the very one that its maker named.
  */
 import { X509Certificate } from 'node:crypto';
-import { CodedError } from '../../ports/errors.ts';
-import { plainFingerprint } from '../server/policy.ts';
-import { VALID_DAYS } from './certificates.ts';
+import { CodedError } from '../../../ports/errors.ts';
+import { plainFingerprint } from '../../server/policy.ts';
+import { VALID_DAYS } from './issue.ts';
 
 const DAY_MS = 86_400_000;
 /** The id of "for TLS clients" among the extended key usages (RFC 5280, 4.2.1.12). */

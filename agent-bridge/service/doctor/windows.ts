@@ -1,7 +1,8 @@
 /** The checks of `doctor` on Windows: account, groups, ACLs, firewall, Hyper-V, Event Log. */
-import type { Finding } from './doctor-checks.ts';
-import type { Guarded, Installation } from './doctor-facts.ts';
-import { headIn } from './event-log.ts';
+import type { Guarded, Installation } from './facts.ts';
+import { headIn } from '../event-log.ts';
+import { ok, warning, wrong } from './finding.ts';
+import type { Finding } from './finding.ts';
 import { changersOf, nameOf, readersOf, readSddl } from './sddl.ts';
 import { RULES, SERVICE, serviceSid } from './windows-probe.ts';
 import type { FirewallRule, WindowsFacts } from './windows-probe.ts';
@@ -10,10 +11,6 @@ interface Facts extends Installation {
   windows: WindowsFacts;
 }
 type WindowsCheck = (facts: Facts) => Finding[];
-
-const ok = (says: string): Finding => ({ level: 'ok', says });
-const warning = (says: string, remedy: string): Finding => ({ level: 'warning', says, remedy });
-const wrong = (says: string, remedy: string): Finding => ({ level: 'wrong', says, remedy });
 
 const AGAIN = 'Run install.ps1 again, as an administrator.';
 /** The service may not log on. */

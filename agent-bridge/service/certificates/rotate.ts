@@ -2,15 +2,15 @@
  * `rotate`: from one certificate to the next without a moment in which none is good. It begins with both, and a
  * person ends it when the other side has the new one: `--finish` drops the old, `--cancel` the new.
  */
-import { CodedError } from '../../ports/errors.ts';
-import { fingerprintsOf } from '../server/policy.ts';
+import { CodedError } from '../../../ports/errors.ts';
+import { fingerprintsOf } from '../../server/policy.ts';
 import { certificatesIn } from './client-certificates.ts';
 import { listCertificates, newCertificate, newServerPair, serverPins, tell } from './enroll.ts';
 import type { CertificateSource, MakePorts } from './enroll.ts';
-import { placesIn } from './places.ts';
-import { openPolicy } from './policy-file.ts';
+import { placesIn } from '../places.ts';
+import { openPolicy } from '../policy-file.ts';
 import { pairOf } from './served-certificate.ts';
-import { text } from './text.ts';
+import { text } from '../text.ts';
 
 /** `finish` or `cancel`, or neither: begin. */
 type Flags = ReadonlySet<string>;

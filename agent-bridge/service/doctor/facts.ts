@@ -1,21 +1,21 @@
 /** What `doctor` looks at: the facts of one installation, read and not judged. */
 import { dirname, isAbsolute, join } from 'node:path';
-import { CodedError } from '../../ports/errors.ts';
-import type { Clock } from '../../ports/ports.ts';
-import { foreignScripts, SCRIPT_TEXTS } from '../host/script-texts.ts';
-import type { ProcessId, Processes } from '../jobs/processes.ts';
-import type { Disk } from '../log/disk.ts';
-import { logFiles } from '../log/files.ts';
-import { verifyFiles } from '../log/verify.ts';
-import { fingerprintsOf } from '../server/policy.ts';
-import type { BridgePolicy } from '../server/policy.ts';
-import { certificatesIn } from './client-certificates.ts';
-import type { KeptCertificate } from './client-certificates.ts';
-import { placesIn } from './places.ts';
-import { headIn } from './event-log.ts';
-import { openPolicy } from './policy-file.ts';
-import { pairOf } from './served-certificate.ts';
-import { text } from './text.ts';
+import { CodedError } from '../../../ports/errors.ts';
+import type { Clock } from '../../../ports/ports.ts';
+import { foreignScripts, SCRIPT_TEXTS } from '../../host/script-texts.ts';
+import type { ProcessId, Processes } from '../../jobs/processes.ts';
+import type { Disk } from '../../log/disk.ts';
+import { logFiles } from '../../log/files.ts';
+import { verifyFiles } from '../../log/verify.ts';
+import { fingerprintsOf } from '../../server/policy.ts';
+import type { BridgePolicy } from '../../server/policy.ts';
+import { certificatesIn } from '../certificates/client-certificates.ts';
+import type { KeptCertificate } from '../certificates/client-certificates.ts';
+import { placesIn } from '../places.ts';
+import { headIn } from '../event-log.ts';
+import { openPolicy } from '../policy-file.ts';
+import { pairOf } from '../certificates/served-certificate.ts';
+import { text } from '../text.ts';
 import type { WindowsFacts } from './windows-probe.ts';
 
 /** The machine, as far as the ports do not show it. */

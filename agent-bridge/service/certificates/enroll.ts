@@ -1,19 +1,19 @@
 /** `enroll`: a client's certificate, made here or taken from its maker, and what goes into the service connection. */
 import { resolve } from 'node:path';
-import { CodedError } from '../../ports/errors.ts';
-import type { Clock, Random } from '../../ports/ports.ts';
-import type { Disk } from '../log/disk.ts';
-import { Name } from '../protocol/shapes.ts';
-import { parsePolicy } from '../server/policy.ts';
-import type { BridgePolicy } from '../server/policy.ts';
-import { issue } from './certificates.ts';
-import type { Issued } from './certificates.ts';
+import { CodedError } from '../../../ports/errors.ts';
+import type { Clock, Random } from '../../../ports/ports.ts';
+import type { Disk } from '../../log/disk.ts';
+import { Name } from '../../protocol/shapes.ts';
+import { parsePolicy } from '../../server/policy.ts';
+import type { BridgePolicy } from '../../server/policy.ts';
+import { issue } from './issue.ts';
+import type { Issued } from './issue.ts';
 import { certificatesIn, listedCertificates } from './client-certificates.ts';
 import { foreignCertificate } from './foreign-certificate.ts';
-import { placesIn } from './places.ts';
-import { withFingerprints } from './policy-edit.ts';
-import { openPolicy, writePolicy } from './policy-file.ts';
-import { text } from './text.ts';
+import { placesIn } from '../places.ts';
+import { withFingerprints } from '../policy-edit.ts';
+import { openPolicy, writePolicy } from '../policy-file.ts';
+import { text } from '../text.ts';
 
 export interface MakePorts {
   disk: Disk;

@@ -4,12 +4,12 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Installation } from '../../../agent-bridge/service/doctor-facts.ts';
-import { windows } from '../../../agent-bridge/service/doctor-windows.ts';
-import { changersOf, readersOf, readSddl } from '../../../agent-bridge/service/sddl.ts';
-import { PROBE, readAnswer, serviceSid } from '../../../agent-bridge/service/windows-probe.ts';
-import type { WindowsFacts } from '../../../agent-bridge/service/windows-probe.ts';
-import { powerShell } from '../../powershell/engine.ts';
+import type { Installation } from '../../../../agent-bridge/service/doctor/facts.ts';
+import { windows } from '../../../../agent-bridge/service/doctor/windows.ts';
+import { changersOf, readersOf, readSddl } from '../../../../agent-bridge/service/doctor/sddl.ts';
+import { PROBE, readAnswer, serviceSid } from '../../../../agent-bridge/service/doctor/windows-probe.ts';
+import type { WindowsFacts } from '../../../../agent-bridge/service/doctor/windows-probe.ts';
+import { powerShell } from '../../../powershell/engine.ts';
 
 const SID = serviceSid('NodeCycleBridge');
 const HASH = 'a'.repeat(64);

@@ -13,10 +13,11 @@ import {
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { CHECKS } from '../../../agent-bridge/service/doctor-checks.ts';
-import type { Installation } from '../../../agent-bridge/service/doctor-facts.ts';
-import { rig } from '../support/rig.ts';
-import type { Rig } from '../support/rig.ts';
+import { CHECKS } from '../../../../agent-bridge/service/doctor/checks.ts';
+import type { Installation } from '../../../../agent-bridge/service/doctor/facts.ts';
+import { ROOT } from '../../../repository/tree.ts';
+import { rig } from '../../support/rig.ts';
+import type { Rig } from '../../support/rig.ts';
 
 const NOW = Date.parse('2026-06-01T00:00:00Z');
 const DAY_MS = 86_400_000;
@@ -192,7 +193,7 @@ describe('the checks of doctor', () => {
 
 describe('doctor on a host', () => {
   let r: Rig;
-  const source = join(import.meta.dirname, '..', '..', '..', 'agent-bridge', 'host', 'scripts');
+  const source = join(ROOT, 'agent-bridge', 'host', 'scripts');
   const doctor = () => r.cli('bridge', 'doctor');
   const config = () => join(r.dir, 'bridge.yaml');
   before(async () => {

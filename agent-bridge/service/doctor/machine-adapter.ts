@@ -2,8 +2,8 @@
 import { execFile } from 'node:child_process';
 import { accessSync, constants, statSync, statfsSync } from 'node:fs';
 import { createServer } from 'node:net';
-import type { Look } from './doctor-facts.ts';
-import { childEnvironment } from './system-adapter.ts';
+import type { Look } from './facts.ts';
+import { childEnvironment } from '../system-adapter.ts';
 import { PROBE, readAnswer } from './windows-probe.ts';
 import type { WindowsFacts } from './windows-probe.ts';
 

@@ -1,14 +1,9 @@
 /** The checks of `doctor`: each looks at facts that were collected, and says what it found and what to do about it. */
-import type { KeptCertificate } from './client-certificates.ts';
-import type { Guarded, Installation } from './doctor-facts.ts';
-import { windows } from './doctor-windows.ts';
-
-export interface Finding {
-  level: 'ok' | 'warning' | 'wrong';
-  says: string;
-  /** What a person can do. */
-  remedy?: string;
-}
+import type { KeptCertificate } from '../certificates/client-certificates.ts';
+import type { Guarded, Installation } from './facts.ts';
+import { ok, warning, wrong } from './finding.ts';
+import type { Finding } from './finding.ts';
+import { windows } from './windows.ts';
 
 export type Check = (facts: Installation) => Finding[];
 
@@ -23,9 +18,6 @@ const OPEN_TO_OTHERS = 0o077;
 /** In such a folder nobody replaces what is not his. */
 const STICKY = 0o1000;
 
-const ok = (says: string): Finding => ({ level: 'ok', says });
-const warning = (says: string, remedy: string): Finding => ({ level: 'warning', says, remedy });
-const wrong = (says: string, remedy: string): Finding => ({ level: 'wrong', says, remedy });
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
 export const CHECKS: readonly Check[] = [

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import * as z from 'zod/mini';
-import { EVENT_SOURCE } from './event-log.ts';
+import { EVENT_SOURCE } from '../event-log.ts';
 
 export const SERVICE = 'NodeCycleBridge';
 export const HYPERV_ADMINISTRATORS = 'S-1-5-32-578';
