@@ -77,6 +77,37 @@ const LEFT_OUT = [
   ['ssh2/lib/protocol/SFTP.js', absent('SFTP')],
   ['ssh2/lib/agent.js', 'exports.isAgent = () => false;'],
   ['bcrypt-pbkdf/index.js', absent('bcrypt')],
+  // execa as ports/run.ts uses it: no messages to a child, no synchronous call, no pipe into another child, no
+  // stream that stands for a child, no log of its own.
+  [
+    'execa/index.js',
+    `import { createExeca } from './lib/methods/create.js'; export const execa = createExeca(() => ({}));`,
+  ],
+  [
+    'execa/lib/methods/main-sync.js',
+    `export const execaCoreSync = () => { throw new Error('execaSync is left out: scripts/build.mjs'); };`,
+  ],
+  ['execa/lib/ipc/methods.js', 'export const addIpcMethods = () => {};'],
+  [
+    'execa/lib/ipc/ipc-input.js',
+    'export const sendIpcInput = async () => {}; export const validateIpcInputOption = () => {};',
+  ],
+  [
+    'execa/lib/ipc/buffer-messages.js',
+    `export const waitForIpcOutput = async ({ ipcOutput }) => ipcOutput;
+    export const getBufferedIpcOutput = async (_promise, ipcOutput) => ipcOutput;`,
+  ],
+  [
+    'execa/lib/ipc/graceful.js',
+    `export const sendAbort = () => { throw new Error('gracefulCancel is left out: scripts/build.mjs'); };`,
+  ],
+  ['execa/lib/convert/add.js', 'export const addConvertedStreams = () => {};'],
+  [
+    'execa/lib/pipe/setup.js',
+    `export const pipeToSubprocess = () => { throw new Error('pipe is left out: scripts/build.mjs'); };`,
+  ],
+  ['figures/index.js', 'export default {};'],
+  ['pretty-ms/index.js', 'export default String;'],
 ];
 const leftOut = new Set();
 
