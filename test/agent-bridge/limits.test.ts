@@ -19,7 +19,7 @@ const LIMIT_NAME = /_(MS|BYTES|MB|LIMIT|SECONDS|MINUTES|DAYS|COUNT|ROUNDS|LINES|
 const FACT_NAME = /_(BITS|GROUPS|VALUES)$/;
 /** Where every number is a choice; elsewhere (a disc image, DER, a key file) a format gives most of them. */
 const CHOSEN = /^agent-bridge\/(client|jobs|log|protocol|server|service)\//;
-const FORMATS = /^agent-bridge\/service\/der\.ts$/;
+const FORMATS = /^agent-bridge\/service\/certificates\/der\.ts$/;
 /** Up to here a number may be an index, a base or a count of bytes of an id. */
 const SMALL = 99;
 /** Words in a reason; "The limit of the log." is none. */
