@@ -131,7 +131,7 @@ async function install(dir: string): Promise<{ config: string; client: Enrolled 
     JSON.stringify({
       version: 1,
       listen: { host: '127.0.0.1', port },
-      engine: { file: engine },
+      engine: { file: engine, warm: false },
       ...{ scriptsDir: join(dir, 'scripts'), dataDir: join(dir, 'data') },
       ...{ vmRoot: join(dir, 'vms'), imageRoot: join(dir, 'images'), keepStoppedHours: 24 },
       ...{ networks: {}, sizes: {}, images: {}, zones: { [ZONE]: { servers: ['dns'] } } },

@@ -12,6 +12,13 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const BUNDLES = ['bridge.cjs', 'bridge-admin.cjs'];
 const SCRIPTS = 'agent-bridge/host/scripts';
 const INSTALLER = 'agent-bridge/install';
+/** Libraries whose package has no licence text, though their repository has one: the text, kept here. */
+const TEXTS_KEPT = new Map(
+  ['accumulate-stream', 'child-shell', 'node-powershell', 'trim-buffer'].map((name) => [
+    name,
+    'scripts/licences/node-powershell.txt',
+  ]),
+);
 
 /** Reads `dist/`, so the build comes first. Gives what it wrote. */
 export function writeBridgePackage() {
@@ -41,11 +48,9 @@ function licences() {
     const texts = readdirSync(join(root, dir))
       .filter((file) => /^(licen[cs]e|copying|notice)(\.|$)/i.test(file))
       .sort()
-      .map((file) =>
-        readFileSync(join(root, dir, file), 'utf8')
-          .replaceAll('\r\n', '\n')
-          .trim(),
-      );
+      .map((file) => join(dir, file))
+      .concat(TEXTS_KEPT.get(name) ?? [])
+      .map((path) => readFileSync(join(root, path), 'utf8').replaceAll('\r\n', '\n').trim());
     if (typeof license !== 'string' || texts.length === 0)
       throw new Error(`${dir} has no licence in its package.json, or no text of it`);
     return [`${name} ${version} (${license})`, ...texts].join('\n\n');

@@ -80,6 +80,8 @@ const JOB_ERRORS: Record<JobError, string> = {
   builderFailed: 'Packer’s builder did not bring the machine up.',
   provisionerFailed: 'A provisioner of the template failed.',
   noDisk: 'Packer ended well and left no disk.',
+  wrongExport:
+    'What Packer exported is not one VM of generation 2 with one adapter, no checkpoint, and its disks beside it.',
 };
 
 const V = wire.PROTOCOL_PATH;

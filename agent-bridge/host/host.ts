@@ -74,7 +74,9 @@ export function createHost({ runScript, ...rest }: HostOptions): Host {
   });
   const capacity = freshly(() => run('host-info', { vmRoot: policy().vmRoot }));
   const images = freshly(async () => {
-    const wanted = Object.keys(policy().images).map((id) => ({ id, folder: imageFolder(policy(), id) }));
+    const wanted = Object.entries(policy().images)
+      .filter(([, { perNode }]) => !perNode)
+      .map(([id]) => ({ id, folder: imageFolder(policy(), id) }));
     return (await run('image-list', { images: wanted })).images;
   });
   let remembered: { at: number; value: ReturnType<Host['overview']> } | undefined;
@@ -136,6 +138,23 @@ export function imageFiles(policy: BridgePolicy, disk: Disk, id: string): ImageF
 
 export const imageSourceHash = (policy: BridgePolicy, disk: Disk, id: string): string | undefined =>
   imageFiles(policy, disk, id)?.sourceHash;
+
+/**
+ * What is built anew for each node is always of today, as long as its template is there. A VM that was made so has no
+ * date of an image, so none is ever called outdated because of this one.
+ */
+export function perNodeImages(
+  policy: BridgePolicy,
+  disk: Disk,
+  nowMs: number,
+): Omit<ScriptResult<'image-list'>['images'][number], 'disk'>[] {
+  return Object.entries(policy.images).flatMap(([id, { perNode }]) => {
+    const sourceHash = perNode ? imageSourceHash(policy, disk, id) : undefined;
+    if (sourceHash === undefined) return [];
+    const version = `per-node-${sourceHash.slice(0, 8)}`;
+    return [{ id, builtAt: new Date(nowMs).toISOString(), version, sourceHash }];
+  });
+}
 
 export const clientNamed = (policy: BridgePolicy, name: string): ClientPolicy | undefined =>
   policy.clients.find((client) => client.name === name);

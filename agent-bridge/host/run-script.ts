@@ -7,6 +7,7 @@ import { resultFinder } from '../jobs/output.ts';
 import { outcomeOf } from '../jobs/outcome.ts';
 import type { Processes } from '../jobs/processes.ts';
 import type { JobError } from '../protocol/wire.ts';
+import type { Session } from './session/session.ts';
 import type { ScriptInput, ScriptName, ScriptResult } from './scripts.ts';
 
 export interface Engine {
@@ -38,7 +39,26 @@ export interface ScriptPorts {
   random: Random;
 }
 
-export function scriptRunner(engine: Engine, { processes, clock, random }: ScriptPorts): RunScript {
+/** Failures that the script did not name itself. */
+const UNEXPLAINED: readonly JobError[] = ['scriptFailed', 'noResult', 'badResult'];
+
+/** With a session, a read that it cannot answer, or fails at without a reason, is run in a child: reads are harmless. */
+export function scriptRunner(engine: Engine, ports: ScriptPorts, session?: Session): RunScript {
+  const child = childRunner(engine, ports);
+  if (session === undefined) return child;
+  const { clock } = ports;
+  return async (script, input, deadlineMs) => {
+    const startedAt = clock.now();
+    const warm = await session.read(script, input, deadlineMs);
+    if (warm !== undefined && (warm.ok || !UNEXPLAINED.includes(warm.error))) return warm;
+    const outcome = await child(script, input, Math.max(deadlineMs - (clock.now() - startedAt), 1));
+    // What fails only in the session is the session's fault: a module in it holds on to what is no longer there.
+    if (warm !== undefined && outcome.ok) await session.end();
+    return outcome;
+  };
+}
+
+function childRunner(engine: Engine, { processes, clock, random }: ScriptPorts): RunScript {
   let running = 0;
   const waiting: (() => void)[] = [];
   return async (script, input, deadlineMs) => {

@@ -31,8 +31,11 @@ export const ScriptFailure = z.strictObject({
     'builderFailed',
     'provisionerFailed',
     'noDisk',
+    'wrongExport',
+    'scriptChanged',
   ]),
 });
+export type ScriptFailure = z.infer<typeof ScriptFailure>;
 
 /** Absolute, in the host's own spelling; always made by the bridge or read from the host. */
 const HostPath = z.string().check(z.minLength(1), z.maxLength(1024));
@@ -65,6 +68,45 @@ export const VmFound = z.object({
 });
 export type VmFound = z.infer<typeof VmFound>;
 
+/** What a VM gets before its first start, however it came to be. */
+const vmSettings = {
+  name: s.Name,
+  folder: HostPath,
+  memoryMb: s.Megabytes,
+  /** null: as much as `memoryMb`, always. */
+  dynamicMemory: nullable(z.strictObject({ minimumMb: s.Megabytes, maximumMb: s.Megabytes })),
+  cpuCount: s.Count,
+  switchName: s.HostText,
+  vlan: nullable(s.Vlan),
+  /** 12 hex digits, upper case. */
+  mac: z.string().check(z.regex(/^[0-9A-F]{12}$/)),
+  macSpoofing: z.boolean(),
+  /** Name of the template; null: off. */
+  secureBoot: nullable(s.HostText),
+  notes: Notes,
+  startAction: s.StartAction,
+  startDelaySeconds: s.Seconds,
+  /** What the seed configures, for whoever does not read the seed: null with DHCP. */
+  address: nullable(s.Ipv4),
+  seed: z.strictObject({ path: HostPath, base64: z.string() }),
+};
+const StartedVm = z.strictObject({ id: AnyGuid, mac: RawMac, state: s.VmState });
+/** `exported`: the folder, below `folder`, that Packer exported the VM to. */
+const vmImport = z.strictObject({ ...vmSettings, exported: HostPath });
+
+/** What Packer builds, and where. */
+const packerOrder = {
+  /** New; what is in it goes when Packer has ended. */
+  workFolder: HostPath,
+  packer: HostPath,
+  /** The template first. `to` is relative, with `/`. */
+  files: z.array(z.strictObject({ from: HostPath, to: HostPath, sha256: s.Sha256 })).check(z.minLength(1)),
+  base: nullable(z.strictObject({ file: HostPath, sha256: s.Sha256 })),
+  /** For the variables file; `secrets` are in it too. */
+  variables: z.record(z.string(), z.string()),
+  secrets: z.record(z.string(), z.string()),
+};
+
 export const SCRIPTS = {
   /** All VMs of the host, ours or not. */
   'vm-list': {
@@ -78,31 +120,18 @@ export const SCRIPTS = {
    */
   'vm-create': {
     input: z.strictObject({
-      name: s.Name,
-      folder: HostPath,
+      ...vmSettings,
       imageDisk: HostPath,
       differencing: z.boolean(),
       disk: HostPath,
-      memoryMb: s.Megabytes,
-      /** null: as much as `memoryMb`, always. */
-      dynamicMemory: nullable(z.strictObject({ minimumMb: s.Megabytes, maximumMb: s.Megabytes })),
-      cpuCount: s.Count,
-      switchName: s.HostText,
-      vlan: nullable(s.Vlan),
-      /** 12 hex digits, upper case. */
-      mac: z.string().check(z.regex(/^[0-9A-F]{12}$/)),
-      macSpoofing: z.boolean(),
-      /** Name of the template; null: off. */
-      secureBoot: nullable(s.HostText),
-      notes: Notes,
-      startAction: s.StartAction,
-      startDelaySeconds: s.Seconds,
-      /** What the seed configures, for whoever does not read the seed: null with DHCP. */
-      address: nullable(s.Ipv4),
-      seed: z.strictObject({ path: HostPath, base64: z.string() }),
     }),
-    result: z.strictObject({ id: AnyGuid, mac: RawMac, state: s.VmState }),
+    result: StartedVm,
   },
+  /**
+   * Imports the one VM of the export where it lies, gives it its settings and starts it. `wrongExport` when that is
+   * not one VM of generation 2, with one adapter, no checkpoint, and all its disks in the folder.
+   */
+  'vm-import': { input: vmImport, result: StartedVm },
   /** Takes the seed out of the VM's drive and removes its file, when that is below one of `roots`. May be repeated. */
   'vm-eject-seed': {
     input: z.strictObject({ id: AnyGuid, path: HostPath, roots: z.array(HostPath) }),
@@ -212,27 +241,32 @@ export const SCRIPTS = {
       version: s.HostText,
       sourceHash: s.Sha256,
       folder: HostPath,
-      workFolder: HostPath,
-      packer: HostPath,
-      /** The template first. `to` is relative, with `/`. */
-      files: z
-        .array(z.strictObject({ from: HostPath, to: HostPath, sha256: s.Sha256 }))
-        .check(z.minLength(1)),
-      base: nullable(z.strictObject({ file: HostPath, sha256: s.Sha256 })),
-      /** For the variables file; `secrets` are in it too. */
-      variables: z.record(z.string(), z.string()),
-      secrets: z.record(z.string(), z.string()),
+      ...packerOrder,
     }),
     result: z.strictObject({ id: s.Name, builtAt: s.Instant, version: s.HostText, disk: HostPath }),
+  },
+  /** Run by the bundle: Packer, and when it has exported a VM, `vm-import` on it with PowerShell. */
+  'vm-build': {
+    input: z.strictObject({
+      ...packerOrder,
+      engine: z.strictObject({ file: HostPath, args: z.array(z.string()), scriptsDir: HostPath }),
+      vm: vmImport,
+    }),
+    result: StartedVm,
   },
 } as const;
 
 export type ScriptName = keyof typeof SCRIPTS;
 
-/** Has no `.ps1`: the bundle itself is started with this word instead. Same stdin, same answer. */
-export const RUN_BY_BUNDLE: Readonly<Partial<Record<ScriptName, string>>> = { 'image-build': 'run-packer' };
+/** Have no `.ps1`: the bundle itself is started with this word instead. Same stdin, same answer. */
+export const RUN_BY_BUNDLE: Readonly<Partial<Record<ScriptName, string>>> = {
+  'image-build': 'run-packer',
+  'vm-build': 'run-packer',
+};
 
 export type ScriptInput<S extends ScriptName> = z.infer<(typeof SCRIPTS)[S]['input']>;
+export type VmSettings = Omit<ScriptInput<'vm-import'>, 'exported'>;
+export type PackerOrder = Pick<ScriptInput<'vm-build'>, keyof typeof packerOrder>;
 export type ScriptResult<S extends ScriptName> = z.infer<(typeof SCRIPTS)[S]['result']>;
 
 /** The document on stdin. */

@@ -30,7 +30,6 @@ export function seedOf({ jobId, node, mac, address, network, image, hostKey }: S
     manage_etc_hosts: true,
     ssh_pwauth: false,
     ssh_deletekeys: true,
-    ssh_genkeytypes: [],
     ssh_keys: { ed25519_private: hostKey.privateKey.reveal(), ed25519_public: hostKey.publicKey },
     users: [
       {

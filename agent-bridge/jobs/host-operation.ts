@@ -21,6 +21,8 @@ export type Prepared =
       secrets: string[];
       /** Kept for `finish` and `cleanUp`; JSON, no secrets. */
       context: unknown;
+      /** For this job; by default, and at most, the operation's own. */
+      deadlineMs?: number;
     }
   /** Nothing to run: the world is already so. */
   | { ok: 'already'; result: unknown }

@@ -186,7 +186,7 @@ export function createLanes(options: LanesOptions): Lanes {
       attempt,
       ...command,
       env: options.engine.env,
-      deadlineMs: operation.deadlineMs,
+      deadlineMs: Math.min(prepared.deadlineMs ?? Infinity, operation.deadlineMs),
       logLimitBytes: options.logLimitBytes,
       context: prepared.context,
       script: prepared.script,

@@ -60,6 +60,7 @@ export const JobError = z.enum([
   'builderFailed',
   'provisionerFailed',
   'noDisk',
+  'wrongExport',
 ]);
 export type JobError = z.infer<typeof JobError>;
 

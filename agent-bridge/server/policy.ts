@@ -108,6 +108,8 @@ const Image = z.strictObject({
     'MicrosoftUEFICertificateAuthority',
   ),
   differencing: z._default(z.boolean(), false),
+  /** Nothing is built ahead: Packer builds and exports a VM for each node, which is imported where it lies. */
+  perNode: z._default(z.boolean(), false),
 });
 export type ImagePolicy = z.infer<typeof Image>;
 
@@ -149,6 +151,8 @@ export const BridgeFile = z.strictObject({
       'Bypass',
       '-File',
     ]),
+    /** Reads share one PowerShell that stays open; off for an engine that takes no commands on stdin. */
+    warm: z._default(z.boolean(), true),
   }),
   scriptsDir: path,
   dataDir: path,
@@ -291,7 +295,13 @@ function references(policy: z.infer<typeof BridgeFile>): { where: PropertyKey[];
         message: `sizes.${name}.dynamicMemory: memoryMb must lie between minimumMb and maximumMb.`,
       });
   }
-  for (const [name, { template, sources, variables, secrets }] of Object.entries(policy.images)) {
+  for (const [name, image] of Object.entries(policy.images)) {
+    const { template, sources, variables, secrets } = image;
+    if (image.perNode && image.differencing)
+      faults.push({
+        where: ['images', name, 'differencing'],
+        message: `images.${name}.differencing: what is built for each node has no parent.`,
+      });
     const folder = folderOf(template);
     for (const [index, source] of sources.entries()) {
       if (!isInside(source, folder))

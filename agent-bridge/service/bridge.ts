@@ -12,6 +12,8 @@ import { PURGE_OPERATION, vmDelete, vmPurge } from '../host/operations/vm-delete
 import { vmStop } from '../host/operations/vm-stop.ts';
 import { records } from '../host/records.ts';
 import { scriptRunner } from '../host/run-script.ts';
+import type { OpenShell } from '../host/session/shell.ts';
+import { warmSession } from '../host/session/session.ts';
 import { scriptPath } from '../host/script-texts.ts';
 import type { Engine } from '../host/run-script.ts';
 import type { HostOperation } from '../jobs/host-operation.ts';
@@ -51,6 +53,10 @@ export interface BridgePorts {
   processes: Processes;
   clock: Clock;
   random: Random;
+  /** Absent: every read is a child of its own. */
+  openShell?: OpenShell;
+  /** Where requests come in; a TLS socket when absent. */
+  listen?: typeof listen;
   /** One structured line of the service's own output. */
   say(event: string, fields?: object): void;
 }
@@ -95,6 +101,14 @@ export async function startBridge(
   log.append({ event: 'boot', bridgeVersion: BRIDGE_VERSION });
   const report = (line: string) => say('trouble', { line });
   const engine = engineOf(policy, disk);
+  const session =
+    policy.engine.warm && ports.openShell
+      ? warmSession(
+          engine,
+          { scriptsDir: policy.scriptsDir, request: places.request },
+          { ...{ disk, processes, clock, random }, openShell: ports.openShell },
+        )
+      : undefined;
   const host = createHost({
     policy: () => policy,
     // A record is the end of a job.
@@ -109,7 +123,7 @@ export async function startBridge(
       const job = log.state.jobs.get(id);
       return job?.op === 'vm.create' && isFinished(job) && job.state !== 'succeeded';
     },
-    runScript: scriptRunner(engine, { processes, clock, random }),
+    runScript: scriptRunner(engine, { processes, clock, random }, session),
   });
   const operations = new Map<string, HostOperation>([
     ['image.build', imageBuild(host)],
@@ -152,7 +166,7 @@ export async function startBridge(
   lanes.recover();
 
   const stopping = new AbortController();
-  const listening: Listening = await listen({
+  const listening: Listening = await (ports.listen ?? listen)({
     ...policy.listen,
     handler,
     // Read again whenever policyChanged is called.
@@ -235,6 +249,7 @@ export async function startBridge(
       await Promise.all([listening.close(), health?.close()]);
       await Promise.all([chores, policyLoop]);
       await lanes.stop();
+      await session?.end();
       log.close();
       disk.remove(places.lock);
       await copy?.stop();

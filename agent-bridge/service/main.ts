@@ -16,7 +16,10 @@ async function command(): Promise<number> {
     import('./commands.ts'),
     import('./process-adapter.ts'),
   ]);
-  return runCommand(process.argv.slice(2), commandPorts(main));
+  return runCommand(process.argv.slice(2), {
+    ...commandPorts(main),
+    openShell: async (start) => (await import('./shell-adapter.ts')).openShell(start),
+  });
 }
 
 endWith(word === 'supervise' ? superviseJob(rest[0] ?? '') : command());

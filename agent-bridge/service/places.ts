@@ -6,6 +6,8 @@ export const placesIn = (dataDir: string) => ({
   /** Room for the ends of jobs on a full disk. */
   reserve: join(dataDir, 'reserve'),
   jobs: join(dataDir, 'jobs'),
+  /** The request of the read that the warm session answers. */
+  request: join(dataDir, 'request'),
   records: join(dataDir, 'records'),
   clients: join(dataDir, 'clients'),
   /** One certificate; two while the client changes from one to the next. */

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Outcome } from '../../agent-bridge/jobs/outcome.ts';
 import { ADDRESSES, below, DNS_NAMES, NAMES, WINDOWS_PATHS } from './bad-values.ts';
-import { creation, ID } from './creation.ts';
+import { creation, ID, importing } from './creation.ts';
 import { runBatch } from './engine.ts';
 import { hostOnDisk, runCases, scriptsDir } from './host.ts';
 import type { Case, HostOnDisk } from './host.ts';
@@ -34,6 +34,7 @@ const TEXTS: Given[] = [
 const MORE_TEXTS: Given[] = [
   { what: 'switchName', script: 'vm-create', input: (host, switchName) => creation(host, { switchName }) },
   { what: 'secureBoot', script: 'vm-create', input: (host, secureBoot) => creation(host, { secureBoot }) },
+  { what: 'switchName', script: 'vm-import', input: (host, switchName) => importing(host, { switchName }) },
   { what: 'mac', script: 'vm-create', input: (host, mac) => creation(host, { mac }) },
   {
     what: 'name',
@@ -50,6 +51,7 @@ const PATHS: Given[] = [
   },
   { what: 'path', script: 'vm-eject-seed', input: (host, path) => ({ id: ID, path, roots: [host.vmRoot] }) },
   { what: 'disk', script: 'vm-create', input: (host, disk) => creation(host, { disk }) },
+  { what: 'exported', script: 'vm-import', input: (host, exported) => importing(host, { exported }) },
   {
     what: 'seed.path',
     script: 'vm-create',

@@ -52,6 +52,7 @@ const COMMON = [
   'WhatIf',
   'Confirm',
 ];
+const OWN_CALL = /^& (\$(adding|body)\b|\(Join-Path \$PSScriptRoot '[a-z-]+\.ps1'\)$)/;
 /** What would run a text as code, or load code. */
 const NEVER = [
   'Invoke-Expression',
@@ -108,8 +109,7 @@ function objections(tree: Tree, own: ReadonlySet<string>): string[] {
     if (name === null) {
       if (operator === 'Dot' && !/^\. \(Join-Path \$PSScriptRoot '[a-z-]+\.ps1'\)$/.test(text))
         say('only our own files are read in');
-      if (operator !== 'Dot' && !/^& \$(adding|body)\b/.test(text))
-        say('only our own script blocks are called');
+      if (operator !== 'Dot' && !OWN_CALL.test(text)) say('only our own script blocks and files are called');
       continue;
     }
     if (own.has(name)) continue;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ScriptInput, ScriptName } from '../../agent-bridge/host/scripts.ts';
-import { creation, ID } from './creation.ts';
+import { creation, ID, importing } from './creation.ts';
 import { hostOnDisk, runCases } from './host.ts';
 import type { Case, HostOnDisk } from './host.ts';
 import type { PowerShell } from './engine.ts';
@@ -82,6 +82,17 @@ onPowerShell('A script that is killed after each cmdlet that changes something',
       );
       assert.ok(!existsSync(folder(host)), after);
     }
+  });
+
+  it('leaves of an import nothing that the clean-up of its folder does not remove', async () => {
+    killed = await killedAfterEach(engine(), 'vm-import', importing);
+    assert.ok(killed.length >= 15, String(killed.length));
+    const folder = (host: HostOnDisk) => join(host.vmRoot, 'prod-n1');
+    await again('vm-purge', (host) => {
+      const left = host.world().vms[0];
+      return { id: left?.id ?? null, folder: folder(host), disks: left?.disks ?? [], roots: [folder(host)] };
+    });
+    for (const { host, after } of killed) assert.deepEqual([host.world().vms, host.files()], [[], []], after);
   });
 
   it('ends a purge at the second call, with no disk left and none lost that was not ours', async () => {

@@ -1,15 +1,16 @@
 /** `image.build`: Packer on the pinned template, in a work folder of this job, with variables that the bridge makes. */
-import { dirname, join, relative, sep } from 'node:path';
+import { join } from 'node:path';
 import type { HostOperation, Prepared } from '../../jobs/host-operation.ts';
 import { CHANGES } from '../../protocol/operations.ts';
 import type { Params, Result } from '../../protocol/operations.ts';
-import { imageFiles, imageFolder } from '../host.ts';
+import { imageFolder, perNodeImages } from '../host.ts';
 import type { Host } from '../host.ts';
 import { outdatedBuilds } from '../packer/builds.ts';
-import { secretValue, variablesOf } from '../packer/variables.ts';
+import { orderOf } from '../packer/order.ts';
+import { outputFolder } from '../packer/variables.ts';
 import { ScriptError } from '../script-error.ts';
 import type { ScriptResult } from '../scripts.ts';
-import { isBelow } from './is-below.ts';
+import { removeFolder } from './leftovers.ts';
 
 interface Context {
   workFolder: string;
@@ -22,40 +23,24 @@ export function imageBuild(host: Host): HostOperation {
     async prepare({ jobId, params: given }): Promise<Prepared> {
       const { image: id } = given as Params<'image.build'>;
       const policy = host.policy();
-      const image = policy.images[id];
-      const made = imageFiles(policy, host.disk, id);
-      if (!image || policy.packer === undefined || !made) return { ok: false, error: 'imageMissing' };
-      if (image.pin === undefined) return { ok: false, error: 'notPinned' };
-      if (image.pin !== made.pin) return { ok: false, error: 'templateChanged' };
-      const secrets = Object.entries(image.secrets).map(
-        ([name, path]) => [name, secretValue(host.disk.read(path))] as const,
-      );
-      if (!secrets.every(isKnown)) return { ok: false, error: 'secretMissing' };
-
-      const stamp = new Date(host.clock.now()).toISOString().replace(/[-:]/g, '').slice(0, 15).toLowerCase();
-      const version = `${stamp}z-${made.sourceHash.slice(0, 8)}`;
+      const nowMs = host.clock.now();
+      const fresh = perNodeImages(policy, host.disk, nowMs).find((image) => image.id === id);
+      if (fresh) {
+        const { builtAt, version } = fresh;
+        return { ok: 'already', result: { image: id, builtAt, version } satisfies Result<'image.build'> };
+      }
       // On the volume of the images, so that the disk is taken over by a rename.
       const workFolder = join(policy.imageRoot, '.work', jobId);
-      const root = dirname(image.template);
+      const ordered = orderOf(host, { jobId, image: id, workFolder, output: outputFolder(workFolder) });
+      if (!ordered.ok) return ordered;
+      const { order, sourceHash, secrets } = ordered;
+      const stamp = new Date(nowMs).toISOString().replace(/[-:]/g, '').slice(0, 15).toLowerCase();
+      const version = `${stamp}z-${sourceHash.slice(0, 8)}`;
       return {
         ok: true,
         script: 'image-build',
-        input: {
-          id,
-          version,
-          sourceHash: made.sourceHash,
-          folder: imageFolder(policy, id),
-          workFolder,
-          packer: policy.packer,
-          files: made.files.map(({ path, sha256 }) => ({
-            ...{ from: path, sha256 },
-            to: relative(root, path).replaceAll(sep, '/'),
-          })),
-          base: image.base ?? null,
-          variables: variablesOf(image, { jobId, image: id, workFolder }),
-          secrets: Object.fromEntries(secrets),
-        },
-        secrets: secrets.map(([, value]) => value),
+        input: { ...order, id, version, sourceHash, folder: imageFolder(policy, id) },
+        secrets,
         context: { workFolder, version } satisfies Context,
       };
     },
@@ -68,8 +53,7 @@ export function imageBuild(host: Host): HostOperation {
     async cleanUp(params, context) {
       const { image: id } = params as Params<'image.build'>;
       const { workFolder, version } = context as Context;
-      await removeHalfMadeVms(host, workFolder);
-      host.disk.remove(workFolder);
+      await removeFolder(host, workFolder, await host.vms());
       const folder = imageFolder(host.policy(), id);
       // A disk that image.json does not name was taken over a moment too early.
       if (versionIn(host, folder) !== version) host.disk.remove(join(folder, `${version}.vhdx`));
@@ -78,21 +62,9 @@ export function imageBuild(host: Host): HostOperation {
   };
 }
 
-const isKnown = (pair: readonly [string, string | undefined]): pair is readonly [string, string] =>
-  pair[1] !== undefined;
-
 function versionIn(host: Host, folder: string): string | undefined {
   const bytes = host.disk.read(join(folder, 'image.json'));
   return bytes && (JSON.parse(new TextDecoder().decode(bytes)) as { version?: string }).version;
-}
-
-/** Packer that was ended removes nothing, so its VM is still there, with its files in the work folder. */
-async function removeHalfMadeVms(host: Host, workFolder: string): Promise<void> {
-  for (const vm of await host.vms()) {
-    const disks = vm.disks.filter((disk) => isBelow(disk, workFolder));
-    if (vm.record !== undefined || (disks.length === 0 && !isBelow(vm.path, workFolder))) continue;
-    await host.run('vm-purge', { id: vm.id, folder: null, disks, roots: [workFolder] });
-  }
 }
 
 async function removeOutdated(host: Host, id: string, current: string): Promise<void> {

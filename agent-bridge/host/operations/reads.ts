@@ -6,7 +6,7 @@ import type { VmView } from '../../protocol/operations.ts';
 import type { JobView } from '../../protocol/wire.ts';
 import type { ClientPolicy } from '../../server/policy.ts';
 import { usableAddress } from '../../server/ranges.ts';
-import { imageSourceHash, printedMac } from '../host.ts';
+import { imageSourceHash, perNodeImages, printedMac } from '../host.ts';
 import type { FoundVm, Host } from '../host.ts';
 
 const DAY_MS = 86_400_000;
@@ -29,7 +29,7 @@ export async function hostRead(
     Math.max(0, client.budgets[budget] - spent(state, client.name, budget, nowMs));
   return {
     hosts: [info],
-    images: images
+    images: [...images, ...perNodeImages(policy, host.disk, nowMs)]
       .filter(({ id }) => client.images.includes(id))
       .map(({ id, builtAt, version, sourceHash }) => {
         const tooOld = nowMs - Date.parse(builtAt) > (policy.images[id]?.maxAgeDays ?? 0) * DAY_MS;

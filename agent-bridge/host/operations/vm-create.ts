@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import type { HostOperation, Prepared } from '../../jobs/host-operation.ts';
 import type { Random } from '../../../ports/ports.ts';
-import { CHANGES } from '../../protocol/operations.ts';
+import { CHANGES, CREATE_LIMIT_MS } from '../../protocol/operations.ts';
 import type { Params, Result } from '../../protocol/operations.ts';
 import type { Marker } from '../../protocol/shapes.ts';
 import type { BridgePolicy, ClientPolicy, NetworkPolicy } from '../../server/policy.ts';
@@ -13,10 +13,10 @@ import { inRange } from '../../server/ranges.ts';
 import { clientNamed, printedMac, rawMac } from '../host.ts';
 import type { FoundVm, Host } from '../host.ts';
 import { withMarker, withoutMarker } from '../notes.ts';
-import type { ScriptResult } from '../scripts.ts';
+import type { ScriptResult, VmSettings } from '../scripts.ts';
 import { seedImage, seedOf } from '../seed.ts';
-import { isBelow } from './is-below.ts';
-import { removeLeftovers } from './leftovers.ts';
+import { removeFolder, removeLeftovers } from './leftovers.ts';
+import { vmBuild } from './vm-build.ts';
 import { makeSshHostKey } from '../ssh-host-key.ts';
 
 interface Context {
@@ -55,8 +55,8 @@ export function vmCreate(host: Host): HostOperation {
       if (memoryLeft < policy.reserveMemoryMb || info.diskFreeBytes < policy.reserveDiskBytes) {
         return { ok: false, error: 'noCapacity' };
       }
-      const built = (await host.images()).find(({ id }) => id === params.image);
-      if (!built) return { ok: false, error: 'imageMissing' };
+      const built = image.perNode ? undefined : (await host.images()).find(({ id }) => id === params.image);
+      if (!built && !image.perNode) return { ok: false, error: 'imageMissing' };
 
       const mac = params.mac ?? freeMac(host.random, vms);
       const hostKey = makeSshHostKey(host.random);
@@ -67,7 +67,7 @@ export function vmCreate(host: Host): HostOperation {
         ...(params.role === undefined ? {} : { role: params.role }),
         ...(params.replaces === undefined ? {} : { replaces: params.replaces }),
         image: params.image,
-        imageBuiltAt: built.builtAt,
+        ...(built === undefined ? {} : { imageBuiltAt: built.builtAt }),
         ...(params.address === undefined ? {} : { address: params.address }),
         mac,
         createdAt: new Date(nowMs).toISOString(),
@@ -84,30 +84,36 @@ export function vmCreate(host: Host): HostOperation {
       // The job's id is in the folder's name, so what an ended job left is found again.
       const folder = join(policy.vmRoot, `${params.cluster}-${params.node}-${jobId}`);
       const context: Context = { folder, host: info.host, marker, sshHostKey: hostKey.publicKey };
+      const secrets = hostKey.privateKey.maskable().filter((line) => !line.startsWith('-----'));
+      const settings: VmSettings = {
+        name: params.node,
+        folder,
+        memoryMb: size.memoryMb,
+        dynamicMemory: size.dynamicMemory ?? null,
+        cpuCount: size.cpuCount,
+        switchName: network.switch,
+        vlan: (source ? source.vlan : undefined) ?? network.vlan ?? null,
+        mac: rawMac(mac),
+        macSpoofing: network.macSpoofing,
+        secureBoot: image.secureBoot ? image.secureBootTemplate : null,
+        notes: withMarker(source ? withoutMarker(source.notes) : '', marker),
+        startAction: source ? source.startAction : 'startIfRunning',
+        startDelaySeconds: source ? source.startDelaySeconds : 0,
+        address: params.address ?? null,
+        seed: { path: seedPath(folder), base64: Buffer.from(seedImage(seed, nowMs)).toString('base64') },
+      };
+      if (!built) return vmBuild(host, { jobId, image: params.image, settings, secrets, context });
       return {
         ok: true,
         script: 'vm-create',
-        secrets: hostKey.privateKey.maskable().filter((line) => !line.startsWith('-----')),
+        secrets,
         context,
+        deadlineMs: CREATE_LIMIT_MS,
         input: {
-          name: params.node,
-          folder,
+          ...settings,
           imageDisk: built.disk,
           differencing: image.differencing,
           disk: join(folder, 'system.vhdx'),
-          memoryMb: size.memoryMb,
-          dynamicMemory: size.dynamicMemory ?? null,
-          cpuCount: size.cpuCount,
-          switchName: network.switch,
-          vlan: (source ? source.vlan : undefined) ?? network.vlan ?? null,
-          mac: rawMac(mac),
-          macSpoofing: network.macSpoofing,
-          secureBoot: image.secureBoot ? image.secureBootTemplate : null,
-          notes: withMarker(source ? withoutMarker(source.notes) : '', marker),
-          startAction: source ? source.startAction : 'startIfRunning',
-          startDelaySeconds: source ? source.startDelaySeconds : 0,
-          address: params.address ?? null,
-          seed: { path: seedPath(folder), base64: Buffer.from(seedImage(seed, nowMs)).toString('base64') },
         },
       };
     },
@@ -139,11 +145,7 @@ export function vmCreate(host: Host): HostOperation {
     },
     async cleanUp(_params, given) {
       const { folder } = given as Context;
-      const left = (await host.vms()).find(
-        (vm) => isBelow(vm.path, folder) || vm.disks.some((disk) => isBelow(disk, folder)),
-      );
-      await host.run('vm-purge', { id: left?.id ?? null, folder, disks: left?.disks ?? [], roots: [folder] });
-      return !(await host.vms()).some((vm) => isBelow(vm.path, folder));
+      return removeFolder(host, folder, await host.vms());
     },
   };
 }

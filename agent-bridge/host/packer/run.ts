@@ -1,94 +1,62 @@
 /**
- * The child of an `image.build` job: the bundle started as `run-packer`, with a script's stdin and a script's answer.
- * It copies the pinned files, lets Packer validate and build, takes the disk over, and writes image.json last.
+ * The child of a job that runs Packer: the bundle started as `run-packer`, with a script's stdin and a script's answer.
+ * What Packer has made is then taken over, as an image or as a VM.
  *
- * When the job is cancelled the supervisor ends this process with Packer and its plugins; the bridge cleans up.
+ * When the job is cancelled the supervisor ends this process with all that it started; the bridge cleans up.
  */
-import { createHash } from 'node:crypto';
-import { dirname, join, posix } from 'node:path';
-import type { Clock, Random } from '../../../ports/ports.ts';
 import { maskFilter } from '../../jobs/output.ts';
-import type { Processes } from '../../jobs/processes.ts';
-import { sha256Hex } from '../../log/chain.ts';
 import { isDiskFull } from '../../log/disk.ts';
-import type { Disk } from '../../log/disk.ts';
-import { OWN_VARIABLES } from '../../server/policy.ts';
-import { isoImage } from '../iso9660.ts';
-import { SEED_VOLUME } from '../seed.ts';
-import { makeSshHostKey } from '../ssh-host-key.ts';
 import { FAILURE_EXIT, RESULT_PREFIX, SCRIPTS } from '../scripts.ts';
-import type { ScriptInput, ScriptResult } from '../scripts.ts';
-import { lines, packerEvent, plain, printable } from './machine-readable.ts';
-import type { PackerEvent } from './machine-readable.ts';
-import { createProgress } from './progress.ts';
-import { provisionersOf } from './template.ts';
-import { buildKey, outputFolder, seedIso, temporaryFolder } from './variables.ts';
+import type { PackerOrder } from '../scripts.ts';
+import { build, BuildFailure } from './build.ts';
+import type { PackerPorts, Say } from './build.ts';
+import { plain, printable } from './machine-readable.ts';
+import { takeImage } from './take-image.ts';
+import { takeVm } from './take-vm.ts';
 
-export interface PackerPorts extends ChildPorts {
-  disk: Disk;
-  processes: Processes;
-  clock: Clock;
-  random: Random;
-}
+export type { ChildPorts } from './build.ts';
 
-/** What a child of a supervisor needs besides. */
-export interface ChildPorts {
-  /** The whole of stdin. */
-  input(): Promise<string>;
-  /** To stdout; resolves when the text is out of this process. */
-  write(text: string): Promise<void>;
-  /** Allow-listed, with the mark of the job. */
-  environment(): Record<string, string>;
-  /** Every file below the folder, links not followed. */
-  filesBelow(folder: string): string[];
-  /** On the same volume. */
-  move(from: string, to: string): void;
-  /** Bits of POSIX; Windows knows only whether the owner may write. */
-  setMode(path: string, mode: number): void;
-}
-
-const READ_ONLY = 0o444;
-const OWNER_PROGRAM = 0o700;
-const OWNER_FILE = 0o600;
-
-type Input = ScriptInput<'image-build'>;
-type FailureCode =
-  | 'templateChanged'
-  | 'templateInvalid'
-  | 'baseChanged'
-  | 'builderFailed'
-  | 'provisionerFailed'
-  | 'noDisk'
-  | 'diskFull';
-
-class BuildFailure extends Error {
-  readonly code: FailureCode;
-  constructor(code: FailureCode, message: string) {
-    super(message);
-    this.code = code;
-  }
+interface Work {
+  what: string;
+  order: PackerOrder;
+  takeOver(ports: PackerPorts, say: Say): object | Promise<object>;
 }
 
 /** Gives the exit code. */
 export async function runPacker(ports: PackerPorts): Promise<number> {
-  const request = JSON.parse(await ports.input()) as { v?: unknown; nonce?: unknown; input?: unknown };
+  const request = JSON.parse(await ports.input()) as { v?: unknown; nonce?: unknown } & Given;
   if (request.v !== 1 || typeof request.nonce !== 'string')
     throw new Error('The request has an unknown form.');
-  const input = SCRIPTS['image-build'].input.parse(request.input);
-  const mask = masked(Object.values(input.secrets).flatMap((secret) => [secret, plain(secret)]));
+  const { what, order, takeOver } = workOf(request);
+  const mask = masked(Object.values(order.secrets).flatMap((secret) => [secret, plain(secret)]));
   const say = (line: string) => void ports.write(`${printable(mask(line))}\n`);
   const answer = (value: object) =>
     ports.write(`\n${RESULT_PREFIX}${request.nonce as string} ${JSON.stringify(value)}\n`);
   try {
-    await answer(await build(input, ports, say));
+    await build(order, ports, say);
+    await answer(await takeOver(ports, say));
     return 0;
   } catch (error) {
     const failure = isDiskFull(error) ? new BuildFailure('diskFull', 'The disk is full.') : error;
     if (!(failure instanceof BuildFailure)) throw error;
-    say(`The image was not built (${failure.code}). ${failure.message}`);
+    say(`The ${what} was not built (${failure.code}). ${failure.message}`);
     await answer({ error: failure.code });
     return FAILURE_EXIT;
   }
+}
+
+interface Given {
+  script?: unknown;
+  input?: unknown;
+}
+
+function workOf({ script, input: given }: Given): Work {
+  if (script === 'vm-build') {
+    const input = SCRIPTS['vm-build'].input.parse(given);
+    return { what: 'VM', order: input, takeOver: (ports, say) => takeVm(input, ports, say) };
+  }
+  const input = SCRIPTS['image-build'].input.parse(given);
+  return { what: 'image', order: input, takeOver: (ports, say) => takeImage(input, ports, say) };
 }
 
 /** Of a line that is decoded: a secret with a comma is one text again. */
@@ -98,172 +66,4 @@ function masked(secrets: readonly string[]): (line: string) => string {
     const begun = filter.push(Buffer.from(line, 'utf8'));
     return Buffer.concat([begun, filter.end()]).toString('utf8');
   };
-}
-
-async function build(
-  input: Input,
-  ports: PackerPorts,
-  say: (line: string) => void,
-): Promise<ScriptResult<'image-build'>> {
-  const { disk, clock } = ports;
-  const { id, version, sourceHash, folder, workFolder } = input;
-  disk.remove(workFolder);
-  for (const dir of [
-    temporaryFolder(workFolder),
-    ...['cache', 'config'].map((name) => join(workFolder, name)),
-  ])
-    disk.makeDir(dir);
-  const template = copyFiles(input, ports);
-  if (input.base) compareBase(input.base, disk);
-  makeSeed(input, ports);
-  const variables = join(workFolder, 'variables.json');
-  // Packer warns of each variable that a template does not declare.
-  const asked = Object.entries(input.variables).filter(
-    ([name]) => !OWN_VARIABLES.includes(name) || template.text.includes(name),
-  );
-  disk.write(variables, JSON.stringify({ ...Object.fromEntries(asked), ...input.secrets }));
-
-  await packer(input, ports, template, variables, say);
-  // Packer has read them, and what is left of this folder is only the output.
-  disk.remove(variables);
-
-  const built = ports.filesBelow(outputFolder(workFolder)).filter((path) => /\.vhdx$/i.test(path));
-  const [only] = built;
-  if (only === undefined || built.length > 1)
-    throw new BuildFailure(
-      'noDisk',
-      `Expected one .vhdx below output_directory, found ${built.length}: the template has to export one disk there.`,
-    );
-  disk.makeDir(folder);
-  const path = join(folder, `${version}.vhdx`);
-  ports.move(only, path);
-  ports.setMode(path, READ_ONLY);
-  const builtAt = new Date(clock.now()).toISOString();
-  disk.write(
-    join(folder, 'image.json'),
-    JSON.stringify({ id, builtAt, version, sourceHash, disk: path }, undefined, 2),
-  );
-  say(`The image ${id} is ${version}.`);
-  return { id, builtAt, version, disk: path };
-}
-
-/** Packer gets the very bytes that were compared: a file that is exchanged afterwards changes nothing. */
-function copyFiles(
-  { files, workFolder }: Input,
-  { disk, setMode }: PackerPorts,
-): { path: string; name: string; text: string } {
-  const root = join(workFolder, 'template');
-  let template: { path: string; name: string; text: string } | undefined;
-  for (const { from, to, sha256 } of files) {
-    const bytes = disk.read(from);
-    if (!bytes || sha256Hex(bytes) !== sha256)
-      throw new BuildFailure('templateChanged', `${from} is not the file that this job was made for.`);
-    const path = join(root, posix.normalize(to));
-    disk.makeDir(dirname(path));
-    disk.write(path, bytes);
-    // A script that runs on this machine is started as the program that it is.
-    setMode(path, OWNER_PROGRAM);
-    template ??= { path, name: to, text: new TextDecoder().decode(bytes) };
-  }
-  return template as NonNullable<typeof template>;
-}
-
-/** A base is gigabytes: read in parts of this size, it takes no more memory than a chunk. */
-/** In a file of the seed it stands for the public half of this build's key. */
-const KEY_PLACE = '@BUILD_PUBLIC_KEY@';
-
-/**
- * The files of the folder `seed` beside the template, as an installer's NoCloud volume: no port of this host has to be
- * open for it, as it would for Packer's own web server. The key lets Packer in, and nobody after this build.
- */
-function makeSeed({ files, workFolder }: Input, { disk, random, clock, setMode }: PackerPorts): void {
-  const key = makeSshHostKey(random);
-  const content = files
-    .map(({ to }) => /^seed\/([^/]+)$/.exec(to)?.[1])
-    .filter((name) => name !== undefined)
-    .map((name) => {
-      const text = new TextDecoder().decode(disk.read(join(workFolder, 'template', 'seed', name)));
-      return { name, content: text.replaceAll(KEY_PLACE, key.publicKey) };
-    });
-  if (content.length === 0) return;
-  disk.write(buildKey(workFolder), key.privateKey.reveal());
-  setMode(buildKey(workFolder), OWNER_FILE);
-  disk.write(seedIso(workFolder), isoImage(SEED_VOLUME, content, clock.now()));
-}
-
-/** A base of many gigabytes is hashed in pieces, so that memory stays flat. */
-const HASH_CHUNK_BYTES = 4 * 1024 * 1024;
-
-function compareBase({ file, sha256 }: NonNullable<Input['base']>, disk: Disk): void {
-  const size = disk.size(file);
-  if (size === undefined) throw new BuildFailure('baseChanged', `${file} is not there.`);
-  const hash = createHash('sha256');
-  for (let at = 0; at < size; at += HASH_CHUNK_BYTES) hash.update(disk.readRange(file, at, HASH_CHUNK_BYTES));
-  const found = hash.digest('hex');
-  if (found !== sha256)
-    throw new BuildFailure('baseChanged', `${file} has the SHA-256 ${found}; bridge.yaml says ${sha256}.`);
-}
-
-async function packer(
-  { packer: file, workFolder }: Input,
-  { processes, environment }: PackerPorts,
-  template: { path: string; name: string; text: string },
-  variables: string,
-  say: (line: string) => void,
-): Promise<void> {
-  const tmp = temporaryFolder(workFolder);
-  const env = {
-    ...environment(),
-    // Scripts, plugin sockets and half-made VMs are in the job's own folder, and go with it.
-    ...{ TMP: tmp, TEMP: tmp, TMPDIR: tmp },
-    // Else ~/.packerconfig and plugins of the account's home would count.
-    HOME: join(workFolder, 'config'),
-    PACKER_CONFIG_DIR: join(workFolder, 'config'),
-    // Of Packer 1.7 and later: installed beside the program, never fetched.
-    PACKER_PLUGIN_PATH: join(dirname(file), 'plugins'),
-    PACKER_CACHE_DIR: join(workFolder, 'cache'),
-    CHECKPOINT_DISABLE: '1',
-    PACKER_NO_COLOR: '1',
-  };
-  const run = async (args: string[], take: (event: PackerEvent) => void) => {
-    const out = lines((line) => {
-      const event = packerEvent(line);
-      if (event) take(event);
-      else if (line.trim() !== '') say(line);
-    });
-    const err = lines(say);
-    const child = processes.startChild({
-      ...{ file, args, env, stdin: '', cwd: dirname(template.path) },
-      onStdout: (chunk) => out.push(chunk),
-      onStderr: (chunk) => err.push(chunk),
-    });
-    const { exitCode, failed } = await child.ended;
-    out.end();
-    err.end();
-    if (failed !== undefined) throw new Error(`${file} could not be started: ${failed}`);
-    return exitCode;
-  };
-
-  const words: string[] = [];
-  const validated = await run(
-    ['validate', '-machine-readable', `-var-file=${variables}`, template.path],
-    ({ type, data }) => {
-      if (type === 'ui') words.push(...data.slice(1).join(',').split('\n'));
-    },
-  );
-  for (const line of words.filter((text) => text.trim() !== '')) say(line.trimEnd());
-  if (validated !== 0)
-    throw new BuildFailure('templateInvalid', `packer validate ended with ${String(validated)}.`);
-
-  const progress = createProgress(provisionersOf(template.text, template.name), template.name);
-  const built = await run(
-    [
-      ...['build', '-machine-readable', '-color=false', '-on-error=cleanup'],
-      ...[`-var-file=${variables}`, template.path],
-    ],
-    (event) => progress.take(event).forEach(say),
-  );
-  if (built === 0) return;
-  const { error, text } = progress.failure();
-  throw new BuildFailure(error, `${text}.`);
 }

@@ -13,6 +13,8 @@ export interface BuildPlaces {
   jobId: string;
   image: string;
   workFolder: string;
+  /** Where the template has to put what it builds. */
+  output: string;
 }
 
 export const buildName = ({ image, jobId }: Pick<BuildPlaces, 'image' | 'jobId'>): string =>
@@ -30,7 +32,7 @@ export function variablesOf(
   return {
     ...variables,
     vm_name: buildName(places),
-    output_directory: outputFolder(places.workFolder),
+    output_directory: places.output,
     temp_directory: temporaryFolder(places.workFolder),
     seed_path: seedIso(places.workFolder),
     build_key_path: buildKey(places.workFolder),

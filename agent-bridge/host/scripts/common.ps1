@@ -16,12 +16,20 @@ class NcFailure : System.Exception {
     NcFailure([string] $code) : base($code) { $this.Code = $code }
 }
 
+# What warm.ps1 has set when this runs in its session, otherwise null.
+function Get-NcWarm { return $ExecutionContext.SessionState.PSVariable.GetValue('NcWarm') }
+
 # [Console]::In would use the OEM code page on 5.1, so the bytes are read.
-function Read-NcInput {
+function Read-NcStdin {
     $stream = [Console]::OpenStandardInput()
     $buffer = New-Object System.IO.MemoryStream
     $stream.CopyTo($buffer)
-    $text = $script:NcUtf8.GetString($buffer.ToArray())
+    return $script:NcUtf8.GetString($buffer.ToArray())
+}
+
+function Read-NcInput {
+    $warm = Get-NcWarm
+    $text = if ($null -ne $warm) { [string] $warm.Text } else { Read-NcStdin }
     if ($text.Length -gt 0 -and [int] $text[0] -eq 0xFEFF) { $text = $text.Substring(1) }
     $request = ConvertFrom-NcJson $text
     if ($request.v -ne 1) { throw 'The request has an unknown version.' }
@@ -56,7 +64,7 @@ function Write-NcFrame($value) {
 
 function Stop-NcWith([string] $code) { throw (New-Object NcFailure($code)) }
 
-# Runs the script's body, frames its value, and ends the process with the agreed exit code.
+# Runs the script's body, frames its value, and ends the process with the agreed exit code; a session goes on.
 function Invoke-NcScript([scriptblock] $body) {
     $exitCode = 1
     try {
@@ -75,7 +83,9 @@ function Invoke-NcScript([scriptblock] $body) {
             $exitCode = 3
         }
     }
-    exit $exitCode
+    $warm = Get-NcWarm
+    if ($null -eq $warm) { exit $exitCode }
+    $warm.ExitCode = $exitCode
 }
 
 # The failures that the bridge can act on. Hyper-V and DNS have exceptions of their own: there the category counts.

@@ -51,7 +51,7 @@ export async function runScript(
   signal?: AbortSignal,
 ): Promise<EngineResult> {
   const name = file.replace(/^.*[\\/]/, '').replace(/\.ps1$/, '');
-  if (!(name in SCRIPTS)) {
+  if (!(name in scriptHandlers)) {
     const stderr = `The argument '${file}' is not recognized as the name of a script file.\n`;
     return { stdout: '', stderr, exitCode: MISSING_SCRIPT_EXIT };
   }
@@ -61,7 +61,7 @@ export async function runScript(
   const frame = (body: unknown): string =>
     [...log, `${RESULT_PREFIX}${request.nonce} ${JSON.stringify(body)}`, ''].join('\r\n');
   try {
-    const handler = scriptHandlers[request.script] as (
+    const handler = scriptHandlers[request.script as keyof typeof scriptHandlers] as (
       context: EngineContext,
       input: unknown,
       run: ScriptRun,

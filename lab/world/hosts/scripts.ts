@@ -9,8 +9,10 @@ import { addImage, DEFAULT_CONTENT } from './hosts.ts';
 import type { Host, Vm } from './hosts.ts';
 import { freeMemoryMb } from './power.ts';
 
+/** No image of the lab is built for each node. */
+type HandledScript = Exclude<ScriptName, 'vm-import' | 'vm-build'>;
 type Handlers = {
-  [S in ScriptName]: (
+  [S in HandledScript]: (
     context: EngineContext,
     input: ScriptInput<S>,
     run: ScriptRun,

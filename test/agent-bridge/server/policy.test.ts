@@ -171,6 +171,7 @@ describe('the bridge’s policy', () => {
     for (const value of ['{{user `x`}}', 'a${b}', 'a`b', '"', "'", 'two\nlines'])
       assert.notEqual(faultOf(`variables: { a: ${JSON.stringify(value)} }`), '', value);
     assert.match(faultOf('variables: { a: x }, secrets: { a: /s }'), /secrets\.a: is a variable too/);
+    assert.match(faultOf('perNode: true, differencing: true'), /differencing: what is built for each node/);
     assert.match(faultOf('keep: 1'), /images\.ubuntu\.keep: at least 2/);
   });
 });

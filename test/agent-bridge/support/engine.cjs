@@ -47,29 +47,16 @@ const acts = {
         disk: `${folder}/base.vhdx`,
       })),
     }),
-  'vm-create': () => {
-    const vms = load('vms.json', []);
-    const id = `00000000-0000-4000-8000-${String(vms.length + 1).padStart(12, '0')}`;
-    vms.push({
-      id: id.toUpperCase(),
-      name: input.name,
-      state: 'running',
-      notes: input.notes,
-      createdAt: '2026-02-01T00:00:00Z',
-      addresses: input.address === null ? [] : [input.address, 'fe80::1', '169.254.1.1'],
-      mac: input.mac,
-      cpuCount: input.cpuCount,
-      memoryMb: input.memoryMb,
-      startAction: input.startAction,
-      startDelaySeconds: input.startDelaySeconds,
-      vlan: input.vlan,
-      path: input.folder,
-      disks: [input.disk],
-    });
-    save('vms.json', vms);
-    const image = Buffer.from(input.seed.base64, 'base64').toString('latin1');
-    console.log(JSON.parse(/#cloud-config\n([^\0]*)\0/.exec(image)[1]).ssh_keys.ed25519_private);
-    answer({ id: id.toUpperCase(), mac: input.mac, state: 'running' });
+  'vm-create': () => started(input.folder, [input.disk]),
+  'vm-import': () => {
+    const files = fs.existsSync(input.exported)
+      ? fs.readdirSync(input.exported, { recursive: true }).map((name) => path.join(input.exported, name))
+      : [];
+    if (files.filter((name) => name.endsWith('.vmcx')).length !== 1) return fail('wrongExport');
+    started(
+      input.exported,
+      files.filter((name) => name.endsWith('.vhdx')),
+    );
   },
   'vm-stop': () => change((vm) => ({ ...vm, state: 'off' })),
   'vm-set-aside': () =>
@@ -81,6 +68,7 @@ const acts = {
     const vms = load('vms.json', []);
     const kept = vms.filter((vm) => vm.id.toLowerCase() !== input.id);
     save('vms.json', kept);
+    if (input.folder !== null) fs.rmSync(input.folder, { recursive: true, force: true });
     answer({ vmRemoved: kept.length < vms.length, filesRemoved: input.disks.length });
   },
   'vm-eject-seed': () => answer({ id: input.id }),
@@ -117,6 +105,33 @@ const acts = {
   },
   'disk-parents': () => answer({ parents: load('parents.json', []) }),
 };
+
+function started(folder, disks) {
+  const vms = load('vms.json', []);
+  const idOf = (number) => `00000000-0000-4000-8000-${String(number).padStart(12, '0')}`;
+  const taken = new Set(vms.map((vm) => vm.id.toLowerCase()));
+  const id = idOf([...vms, undefined].findIndex((_vm, index) => !taken.has(idOf(index + 1))) + 1);
+  vms.push({
+    id: id.toUpperCase(),
+    name: input.name,
+    state: 'running',
+    notes: input.notes,
+    createdAt: '2026-02-01T00:00:00Z',
+    addresses: input.address === null ? [] : [input.address, 'fe80::1', '169.254.1.1'],
+    mac: input.mac,
+    cpuCount: input.cpuCount,
+    memoryMb: input.memoryMb,
+    startAction: input.startAction,
+    startDelaySeconds: input.startDelaySeconds,
+    vlan: input.vlan,
+    path: folder,
+    disks,
+  });
+  save('vms.json', vms);
+  const image = Buffer.from(input.seed.base64, 'base64').toString('latin1');
+  console.log(JSON.parse(/#cloud-config\n([^\0]*)\0/.exec(image)[1]).ssh_keys.ed25519_private);
+  answer({ id: id.toUpperCase(), mac: input.mac, state: 'running' });
+}
 
 function change(next, more = () => ({})) {
   const vms = load('vms.json', []);

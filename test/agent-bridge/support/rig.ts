@@ -106,7 +106,7 @@ export interface Rig {
 
 export const policyText = (dir: string, world: string, more = ''): string => `version: 1
 listen: { host: 127.0.0.1, port: 0 }
-engine: { file: ${process.execPath}, args: [${engine}, ${world}, '-NoLogo', '-File'] }
+engine: { file: ${process.execPath}, args: [${engine}, ${world}, '-NoLogo', '-File'], warm: false }
 scriptsDir: ${dir}/scripts
 dataDir: ${dir}/data
 vmRoot: ${dir}/vms

@@ -123,7 +123,9 @@ function typeName({ type, values }: Parameter): string {
 /** Classes of types.ps1. */
 const OWN_TYPES = new Set(
   `VirtualMachineBase VirtualMachine VMSnapshot VMComponentObject VMNetworkAdapterBase VMNetworkAdapter
-  VMDriveController HardDiskDrive DvdDrive VMFirmware VMMemory VMProcessor VMSwitch`.split(/\s+/),
+  VMDriveController HardDiskDrive DvdDrive VMFirmware VMMemory VMProcessor VMSwitch VMCompatibilityReport`.split(
+    /\s+/,
+  ),
 );
 
 function enums(cmdlets: Record<string, Cmdlet>): string {

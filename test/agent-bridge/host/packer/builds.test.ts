@@ -28,7 +28,7 @@ describe('old builds of an image', () => {
 
 describe('what a template is given', () => {
   it('is made by the bridge, whatever the policy says', () => {
-    const places = { jobId: '0123456789abcdef', image: 'ubuntu', workFolder: '/w' };
+    const places = { jobId: '0123456789abcdef', image: 'ubuntu', workFolder: '/w', output: '/w/output' };
     const base = { file: '/b.iso', sha256: 'a'.repeat(64) };
     assert.deepEqual(variablesOf({ variables: { switch_name: 'Build', vm_name: 'x' }, base }, places), {
       switch_name: 'Build',

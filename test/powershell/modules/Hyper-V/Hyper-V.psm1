@@ -8,4 +8,5 @@
 . ([System.IO.Path]::Combine($PSScriptRoot, 'parameters-parts.ps1'))
 . ([System.IO.Path]::Combine($PSScriptRoot, 'acts.ps1'))
 . ([System.IO.Path]::Combine($PSScriptRoot, 'acts-disks.ps1'))
+. ([System.IO.Path]::Combine($PSScriptRoot, 'acts-import.ps1'))
 Export-ModuleMember -Function *-VM*, *-VHD

@@ -21,7 +21,7 @@ function Find-Given($world, $bound) {
         if (-not $bound.ContainsKey($key)) { continue }
         foreach ($one in $bound[$key]) {
             $id = if ($one -is [VirtualMachine]) { $one.Id } else { $one.VMId }
-            $vm = @($world.vms | Where-Object { [guid] $_.id -eq $id })
+            $vm = @(@($world.vms | Where-Object { [guid] $_.id -eq $id }) + @(Find-Planned $world $id))
             if ($vm.Count -eq 0) { throw (New-Failure 'ObjectNotFound' 'ObjectNotFound' 'Hyper-V encountered an error trying to access an object because the object was not found. The object might have been deleted.' $one) }
             $vm[0]
         }
@@ -110,7 +110,7 @@ function Invoke-NewVM($world, $set, $bound) {
 }
 
 function Invoke-SetVM($world, $set, $bound) {
-    $fields = @{ Notes = 'notes'; AutomaticStartAction = 'startAction'; AutomaticStartDelay = 'startDelay'; AutomaticCheckpointsEnabled = 'automaticCheckpoints'; ProcessorCount = 'cpuCount'; NewVMName = 'name'; MemoryStartupBytes = 'memoryStartup' }
+    $fields = @{ Notes = 'notes'; AutomaticStartAction = 'startAction'; AutomaticStartDelay = 'startDelay'; AutomaticCheckpointsEnabled = 'automaticCheckpoints'; ProcessorCount = 'cpuCount'; NewVMName = 'name'; MemoryStartupBytes = 'memoryStartup'; SnapshotFileLocation = 'snapshotFolder'; SmartPagingFilePath = 'pagingFolder' }
     foreach ($vm in @(Find-Given $world $bound)) {
         foreach ($key in $fields.Keys) {
             if (-not $bound.ContainsKey($key)) { continue }

@@ -286,3 +286,55 @@ function Remove-VMSnapshot {
     )
     process { Invoke-Act $PSCmdlet $PSBoundParameters }
 }
+
+function Import-VM {
+    [CmdletBinding(DefaultParameterSetName = 'Register', SupportsShouldProcess = $true)]
+    param(
+        [Parameter()] [switch] $AsJob,
+        [Parameter(ParameterSetName = 'Register')] [Parameter(ParameterSetName = 'Copy')] [Microsoft.Management.Infrastructure.CimSession[]] $CimSession,
+        [Parameter(ParameterSetName = 'CompatibilityReport', Mandatory = $true, Position = 0, ValueFromPipeline = $true)] [VMCompatibilityReport] $CompatibilityReport,
+        [Parameter(ParameterSetName = 'Register')] [Parameter(ParameterSetName = 'Copy')] [string[]] $ComputerName,
+        [Parameter(ParameterSetName = 'Copy')] [switch] $Copy,
+        [Parameter(ParameterSetName = 'Register')] [Parameter(ParameterSetName = 'Copy')] [pscredential[]] $Credential,
+        [Parameter(ParameterSetName = 'Copy')] [switch] $GenerateNewId,
+        [Parameter(ParameterSetName = 'Register', Mandatory = $true, Position = 0, ValueFromPipeline = $true)] [Parameter(ParameterSetName = 'Copy', Mandatory = $true, Position = 0, ValueFromPipeline = $true)] [string] $Path,
+        [Parameter(ParameterSetName = 'Register')] [switch] $Register,
+        [Parameter(ParameterSetName = 'Copy')] [string] $SmartPagingFilePath,
+        [Parameter(ParameterSetName = 'Copy')] [Alias('CheckpointFileLocation', 'SnapshotFileLocation')] [string] $SnapshotFilePath,
+        [Parameter(ParameterSetName = 'Copy', Position = 1)] [string] $VhdDestinationPath,
+        [Parameter(ParameterSetName = 'Copy')] [string] $VhdSourcePath,
+        [Parameter(ParameterSetName = 'Copy')] [string] $VirtualMachinePath
+    )
+    process { Invoke-Act $PSCmdlet $PSBoundParameters }
+}
+
+function Compare-VM {
+    [CmdletBinding(DefaultParameterSetName = 'NameSingleDestination', SupportsShouldProcess = $true)]
+    param(
+        [Parameter()] [switch] $AsJob,
+        [Parameter(ParameterSetName = 'NameSingleDestinationAndCimSession')] [Parameter(ParameterSetName = 'NameMultipleDestinationsAndCimSession')] [Parameter(ParameterSetName = 'Register')] [Parameter(ParameterSetName = 'Copy')] [Microsoft.Management.Infrastructure.CimSession[]] $CimSession,
+        [Parameter(ParameterSetName = 'CompatibilityReport', Mandatory = $true, Position = 0, ValueFromPipeline = $true)] [VMCompatibilityReport] $CompatibilityReport,
+        [Parameter(ParameterSetName = 'NameSingleDestination')] [Parameter(ParameterSetName = 'Register')] [Parameter(ParameterSetName = 'Copy')] [Parameter(ParameterSetName = 'NameMultipleDestinations')] [string[]] $ComputerName,
+        [Parameter(ParameterSetName = 'Copy')] [switch] $Copy,
+        [Parameter(ParameterSetName = 'NameSingleDestination')] [Parameter(ParameterSetName = 'Register')] [Parameter(ParameterSetName = 'Copy')] [Parameter(ParameterSetName = 'NameMultipleDestinations')] [pscredential[]] $Credential,
+        [Parameter(ParameterSetName = 'NameSingleDestinationAndCimSession', Mandatory = $true, Position = 1)] [Parameter(ParameterSetName = 'NameMultipleDestinationsAndCimSession', Mandatory = $true, Position = 1)] [Parameter(ParameterSetName = 'VMMultipleDestinationsAndCimSession', Mandatory = $true, Position = 1)] [Parameter(ParameterSetName = 'VMSingleDestinationAndCimSession', Mandatory = $true, Position = 1)] [Microsoft.Management.Infrastructure.CimSession] $DestinationCimSession,
+        [Parameter(ParameterSetName = 'NameSingleDestination')] [Parameter(ParameterSetName = 'NameMultipleDestinations')] [Parameter(ParameterSetName = 'VMMultipleDestinations')] [Parameter(ParameterSetName = 'VMSingleDestination')] [pscredential] $DestinationCredential,
+        [Parameter(ParameterSetName = 'NameSingleDestination', Mandatory = $true, Position = 1)] [Parameter(ParameterSetName = 'NameMultipleDestinations', Mandatory = $true, Position = 1)] [Parameter(ParameterSetName = 'VMMultipleDestinations', Mandatory = $true, Position = 1)] [Parameter(ParameterSetName = 'VMSingleDestination', Mandatory = $true, Position = 1)] [string] $DestinationHost,
+        [Parameter(ParameterSetName = 'NameSingleDestination')] [Parameter(ParameterSetName = 'NameSingleDestinationAndCimSession')] [Parameter(ParameterSetName = 'VMSingleDestinationAndCimSession')] [Parameter(ParameterSetName = 'VMSingleDestination')] [string] $DestinationStoragePath,
+        [Parameter(ParameterSetName = 'Copy')] [switch] $GenerateNewId,
+        [Parameter(ParameterSetName = 'NameSingleDestination')] [Parameter(ParameterSetName = 'NameSingleDestinationAndCimSession')] [Parameter(ParameterSetName = 'VMSingleDestinationAndCimSession')] [Parameter(ParameterSetName = 'VMSingleDestination')] [switch] $IncludeStorage,
+        [Parameter(ParameterSetName = 'NameSingleDestination', Mandatory = $true, Position = 0, ValueFromPipeline = $true)] [Parameter(ParameterSetName = 'NameSingleDestinationAndCimSession', Mandatory = $true, Position = 0, ValueFromPipeline = $true)] [Parameter(ParameterSetName = 'NameMultipleDestinationsAndCimSession', Mandatory = $true, Position = 0, ValueFromPipeline = $true)] [Parameter(ParameterSetName = 'NameMultipleDestinations', Mandatory = $true, Position = 0, ValueFromPipeline = $true)] [string] $Name,
+        [Parameter(ParameterSetName = 'Register', Mandatory = $true, Position = 0, ValueFromPipeline = $true)] [Parameter(ParameterSetName = 'Copy', Mandatory = $true, Position = 0, ValueFromPipeline = $true)] [string] $Path,
+        [Parameter(ParameterSetName = 'Register')] [switch] $Register,
+        [Parameter(ParameterSetName = 'NameSingleDestination')] [Parameter(ParameterSetName = 'NameSingleDestinationAndCimSession')] [Parameter(ParameterSetName = 'NameMultipleDestinationsAndCimSession')] [Parameter(ParameterSetName = 'NameMultipleDestinations')] [Parameter(ParameterSetName = 'VMMultipleDestinations')] [Parameter(ParameterSetName = 'VMMultipleDestinationsAndCimSession')] [Parameter(ParameterSetName = 'VMSingleDestinationAndCimSession')] [Parameter(ParameterSetName = 'VMSingleDestination')] [string] $ResourcePoolName,
+        [Parameter(ParameterSetName = 'NameSingleDestination')] [Parameter(ParameterSetName = 'NameSingleDestinationAndCimSession')] [Parameter(ParameterSetName = 'NameMultipleDestinationsAndCimSession')] [Parameter(ParameterSetName = 'NameMultipleDestinations')] [Parameter(ParameterSetName = 'VMMultipleDestinations')] [Parameter(ParameterSetName = 'VMMultipleDestinationsAndCimSession')] [Parameter(ParameterSetName = 'VMSingleDestinationAndCimSession')] [Parameter(ParameterSetName = 'VMSingleDestination')] [switch] $RetainVhdCopiesOnSource,
+        [Parameter(ParameterSetName = 'NameMultipleDestinationsAndCimSession')] [Parameter(ParameterSetName = 'Copy')] [Parameter(ParameterSetName = 'NameMultipleDestinations')] [Parameter(ParameterSetName = 'VMMultipleDestinations')] [Parameter(ParameterSetName = 'VMMultipleDestinationsAndCimSession')] [string] $SmartPagingFilePath,
+        [Parameter(ParameterSetName = 'NameMultipleDestinationsAndCimSession')] [Parameter(ParameterSetName = 'Copy')] [Parameter(ParameterSetName = 'NameMultipleDestinations')] [Parameter(ParameterSetName = 'VMMultipleDestinations')] [Parameter(ParameterSetName = 'VMMultipleDestinationsAndCimSession')] [Alias('CheckpointFileLocation', 'SnapshotFileLocation')] [string] $SnapshotFilePath,
+        [Parameter(ParameterSetName = 'VMMultipleDestinations', Mandatory = $true, Position = 0, ValueFromPipeline = $true)] [Parameter(ParameterSetName = 'VMMultipleDestinationsAndCimSession', Mandatory = $true, Position = 0, ValueFromPipeline = $true)] [Parameter(ParameterSetName = 'VMSingleDestinationAndCimSession', Mandatory = $true, Position = 0, ValueFromPipeline = $true)] [Parameter(ParameterSetName = 'VMSingleDestination', Mandatory = $true, Position = 0, ValueFromPipeline = $true)] [VirtualMachine] $VM,
+        [Parameter(ParameterSetName = 'Copy', Position = 1)] [string] $VhdDestinationPath,
+        [Parameter(ParameterSetName = 'Copy')] [string] $VhdSourcePath,
+        [Parameter(ParameterSetName = 'NameMultipleDestinationsAndCimSession')] [Parameter(ParameterSetName = 'NameMultipleDestinations')] [Parameter(ParameterSetName = 'VMMultipleDestinations')] [Parameter(ParameterSetName = 'VMMultipleDestinationsAndCimSession')] [hashtable[]] $Vhds,
+        [Parameter(ParameterSetName = 'NameMultipleDestinationsAndCimSession', Mandatory = $true)] [Parameter(ParameterSetName = 'Copy')] [Parameter(ParameterSetName = 'NameMultipleDestinations')] [Parameter(ParameterSetName = 'VMMultipleDestinations')] [Parameter(ParameterSetName = 'VMMultipleDestinationsAndCimSession', Mandatory = $true)] [string] $VirtualMachinePath
+    )
+    process { Invoke-Act $PSCmdlet $PSBoundParameters }
+}

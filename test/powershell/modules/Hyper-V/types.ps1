@@ -46,3 +46,5 @@ class VMProcessor : VMComponentObject { [long] $Count }
 class VMSwitch { [guid] $Id; [string] $Name; [string] $SwitchType }
 class VMHost { [string] $ComputerName; [long] $MemoryCapacity; [long] $LogicalProcessorCount; [string] $VirtualMachinePath; [string] $VirtualHardDiskPath }
 class VirtualHardDisk { [string] $Path; [string] $ParentPath; [string] $VhdFormat; [string] $VhdType; [long] $Size; [long] $FileSize; [bool] $Attached }
+class VMCompatibilityReportIncompatibility { [long] $MessageId; [string] $Message; [object] $Source }
+class VMCompatibilityReport { [VirtualMachine] $VM; [string] $OperationType; [string] $Destination; [string] $Path; [VMCompatibilityReportIncompatibility[]] $Incompatibilities }
