@@ -367,6 +367,15 @@ export const ERRORS = {
     title: 'An etcd cluster of so few members cannot be changed without a gap.',
     remedy: 'Use three members, or allow it with `allowSingleMember` and a checked snapshot.',
   },
+  NC3106: {
+    title: 'etcd is out of space, or nearly.',
+    remedy:
+      'Compact, defragment one member after the other with the leader last, then `etcdctl alarm disarm`; or raise the quota.',
+  },
+  NC3107: {
+    title: 'A database of etcd is fragmented.',
+    remedy: 'Defragment it in a quiet hour, one member after the other with the leader last.',
+  },
   NC3110: {
     title: 'The etcd snapshot could not be taken.',
     remedy: 'Check space and the member that was asked.',
@@ -400,6 +409,10 @@ export const ERRORS = {
   NC3230: {
     title: 'The ssh-agent could not be started or refused the key.',
     remedy: 'The key must be an unencrypted private key; check that ssh-agent and ssh-add are installed.',
+  },
+  NC3301: {
+    title: 'The cluster is not as it was asked to be.',
+    remedy: 'See the evidence; run again, and when it stays, look at the node that is named.',
   },
   // --- 4xxx edges
   NC4001: {

@@ -34,6 +34,8 @@ export interface EtcdMember {
   revision?: string | undefined;
   version?: string | undefined;
   alarms: string[];
+  /** It gave its own list of the members. */
+  listed?: boolean | undefined;
   /** Why it does not count as healthy. */
   trouble?: string | undefined;
 }
@@ -46,6 +48,8 @@ export interface EtcdObservation {
   unreachable: { endpoint: string; message: string }[];
   /** The members that answered gave different lists: nothing may be decided on it. */
   disagree: boolean;
+  /** Who the members are, by each endpoint that was asked and answered. */
+  lists?: readonly { endpoint: string; ids: string[]; names: string[] }[] | undefined;
   /** Milliseconds since 1970. */
   observedAtMs: number;
 }
@@ -72,28 +76,35 @@ export async function observeEtcd(
 ): Promise<EtcdObservation> {
   const { wait, nowMs } = options;
   const each: Wait = { ...wait, deadlineMs: Math.min(wait.deadlineMs, options.memberMs ?? MEMBER_MS) };
-  const lists = await Promise.all(
-    target.endpoints.map(async (endpoint) => ({
-      endpoint,
-      list: await memberList(http, target, endpoint, each),
-    })),
-  );
-  const answered = lists.flatMap(({ endpoint, list }) => (list.ok ? [{ endpoint, ...list.value }] : []));
-  const first = answered[0];
-  if (first === undefined) {
-    const why = lists.map(({ endpoint, list }) => `${endpoint}: ${list.ok ? '' : list.message}`).join('; ');
+  const ask = (endpoints: readonly string[]) =>
+    Promise.all(
+      endpoints.map(async (endpoint) => ({ endpoint, list: await memberList(http, target, endpoint, each) })),
+    );
+  const known = await ask(target.endpoints);
+  const first = known.find(({ list }) => list.ok)?.list;
+  if (first?.ok !== true) {
+    const why = known.map(({ endpoint, list }) => `${endpoint}: ${list.ok ? '' : list.message}`).join('; ');
     throw new PortError('unreachable', 'http', `no etcd member answers: ${why || 'no endpoints are known'}`);
   }
-  const facts = ({ clusterId, members }: { clusterId: string; members: EtcdMember[] }) =>
-    JSON.stringify([clusterId, members.map(({ id, name, isLearner }) => [id, name, isLearner]).sort()]);
-  const seen = await Promise.all(first.members.map((member) => look(http, target, member, each)));
+  const { members, clusterId } = first.value;
+  // A member that the target does not know has a say in who is a member too.
+  const others = members.flatMap((member) => endpointOf(target, member) ?? []);
+  const lists = [...known, ...(await ask(others.filter((one) => !target.endpoints.includes(one))))];
+  const answered = lists.flatMap(({ endpoint, list }) => (list.ok ? [{ endpoint, ...list.value }] : []));
+  const facts = (one: { clusterId: string; members: EtcdMember[] }) =>
+    JSON.stringify([
+      one.clusterId,
+      one.members.map(({ id, name, isLearner }) => [id, name, isLearner]).sort(),
+    ]);
+  const seen = await Promise.all(members.map((member) => look(http, target, member, each)));
   const leaders = new Set(seen.flatMap(({ leaderId }) => leaderId ?? []));
-  const alarms = await alarmsOf(http, target, first.endpoint, each);
+  const alarms = await alarmsOf(http, target, answered[0]?.endpoint ?? '', each);
   return {
-    clusterId: first.clusterId,
+    clusterId,
     members: seen.map(({ member }) => ({
       ...member,
       leader: leaders.size === 1 && leaders.has(member.id),
+      listed: answered.some(({ endpoint }) => endpoint === endpointOf(target, member)),
       alarms: alarms
         .filter((alarm) => alarm.memberId === member.id || alarm.memberId === '0')
         .map(({ name }) => name),
@@ -103,6 +114,11 @@ export async function observeEtcd(
       list.ok ? [] : [{ endpoint, message: list.message }],
     ),
     disagree: new Set(answered.map(facts)).size > 1,
+    lists: answered.map(({ endpoint, members: listed }) => ({
+      endpoint,
+      ids: listed.map(({ id }) => id),
+      names: listed.map(({ name }) => name),
+    })),
     observedAtMs: nowMs,
   };
 }

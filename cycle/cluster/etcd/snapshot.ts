@@ -5,6 +5,7 @@ import { PortError } from '../../../ports/ports.ts';
 import type { Files, Http, Wait } from '../../../ports/ports.ts';
 import { etcdTls, post } from './members.ts';
 import type { EtcdTarget, StatusAnswer } from './members.ts';
+import { isBolt, revisionOf } from './revision.ts';
 
 export interface EtcdSnapshot {
   path: string;
@@ -12,7 +13,7 @@ export interface EtcdSnapshot {
   sizeBytes: number;
   /** Of the database, in lower-case hex. */
   sha256: string;
-  /** The member's revision right before; the snapshot is at least as new. */
+  /** That the snapshot holds: at least the member's own right before. */
   revision: string;
   endpoint: string;
 }
@@ -21,9 +22,6 @@ export interface EtcdSnapshot {
 const MAX_BYTES = 2 * 1024 * 1024 * 1024;
 const HASH_BYTES = 32;
 const PAGE_BYTES = 512;
-/** bbolt's meta page: behind a page header of 16 bytes. */
-const BOLT_MAGIC = 0xed0cdaed;
-const BOLT_MAGIC_AT = 16;
 
 /** @throws CodedError NC3110 (cannot be taken) or NC3111 (taken, and wrong). */
 export async function takeSnapshot(
@@ -36,9 +34,11 @@ export async function takeSnapshot(
 ): Promise<EtcdSnapshot> {
   const status = await post<StatusAnswer>(ports.http, target, endpoint, '/v3/maintenance/status', {}, wait);
   if (!status.ok) throw notTaken(`${endpoint}: ${status.message}`);
-  const revision = status.value.header?.revision ?? '0';
+  const before = status.value.header?.revision ?? '0';
   const data = await download(ports.http, target, endpoint, wait, options.maxBytes ?? MAX_BYTES);
-  const { sha256 } = checkBytes(data, endpoint);
+  const { sha256, revision } = checkBytes(data, endpoint);
+  if (BigInt(revision) < BigInt(before))
+    throw damaged(`${endpoint}: expected revision ${before} or newer, found ${revision}.`);
   const size = Number(status.value.dbSize ?? 0);
   // The database never shrinks while it is served, so less than it had is a part of it.
   if (data.byteLength - HASH_BYTES < size) {
@@ -52,22 +52,25 @@ export async function takeSnapshot(
   return { path, sizeBytes: data.byteLength, sha256, revision, endpoint };
 }
 
+export interface CheckedSnapshot {
+  sizeBytes: number;
+  sha256: string;
+  revision: string;
+}
+
 /**
- * Reads a snapshot file again and checks hash, size and database header.
+ * Reads a snapshot file again and checks hash, size, database header and that its revision can be read.
  *
  * @throws CodedError NC3111
  */
-export async function checkSnapshot(
-  files: Files,
-  path: string,
-): Promise<{ sizeBytes: number; sha256: string }> {
+export async function checkSnapshot(files: Files, path: string): Promise<CheckedSnapshot> {
   const data = await files.read(path).catch((error: unknown) => {
     throw damaged(`${path} cannot be read: ${(error as Error).message}`);
   });
   return checkBytes(data, path);
 }
 
-function checkBytes(data: Uint8Array, where: string): { sizeBytes: number; sha256: string } {
+function checkBytes(data: Uint8Array, where: string): CheckedSnapshot {
   const size = data.byteLength - HASH_BYTES;
   if (size <= 0 || size % PAGE_BYTES !== 0) {
     throw damaged(
@@ -78,9 +81,13 @@ function checkBytes(data: Uint8Array, where: string): { sizeBytes: number; sha25
   const sha256 = createHash('sha256').update(database).digest('hex');
   const trailer = Buffer.from(data.subarray(size)).toString('hex');
   if (sha256 !== trailer) throw damaged(`${where}: expected SHA-256 ${trailer}, found ${sha256}.`);
-  const magic = new DataView(data.buffer, data.byteOffset, data.byteLength).getUint32(BOLT_MAGIC_AT, true);
-  if (magic !== BOLT_MAGIC) throw damaged(`${where}: the first page is not one of etcd's database.`);
-  return { sizeBytes: data.byteLength, sha256 };
+  if (!isBolt(database)) throw damaged(`${where}: the first page is not one of etcd's database.`);
+  try {
+    return { sizeBytes: data.byteLength, sha256, revision: String(revisionOf(database)) };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw damaged(`${where}: the database holds no revision that can be read: ${error.message}.`);
+  }
 }
 
 interface Piece {

@@ -11,7 +11,7 @@ import type { RkeNode, RkeRole, RkeTaint } from './cluster-yml.ts';
 import { entryLike } from './cluster-yml-entry.ts';
 import { readYml } from './cluster-yml-read.ts';
 import type { ParsedYml } from './cluster-yml-read.ts';
-import { contentEnd, eolOf, lineEnd, lineStart, rangeOf } from './cluster-yml-source.ts';
+import { contentEnd, eolOf, keyOf, lineEnd, lineStart, rangeOf } from './cluster-yml-source.ts';
 
 export { diffLines } from './cluster-yml-source.ts';
 
@@ -182,7 +182,7 @@ function rolesOf({ doc, seq }: ParsedYml, index: number): YAMLSeq | string {
 }
 
 function pairValue(map: YAMLMap, key: string): unknown {
-  return map.items.findLast((pair) => isScalar(pair.key) && pair.key.value === key)?.value;
+  return map.items.findLast((pair) => keyOf(pair) === key)?.value;
 }
 
 function anchorsUsedOutside(doc: Document.Parsed, node: YamlNode): string[] {

@@ -3,7 +3,7 @@ import { isAlias, isCollection, isMap, isScalar, isSeq, stringify, visit } from 
 import type { Document, Pair, YAMLMap, YAMLSeq } from 'yaml';
 import type { NewNode } from './cluster-yml-edit.ts';
 import type { ParsedYml } from './cluster-yml-read.ts';
-import { contentEnd, eolOf, lineEnd, lineStart, rangeOf } from './cluster-yml-source.ts';
+import { contentEnd, eolOf, keyOf, lineEnd, lineStart, rangeOf } from './cluster-yml-source.ts';
 
 /** The text with the entry behind the last one, and the entry as it must read. */
 export function entryLike(
@@ -93,8 +93,7 @@ function blockEntry(
 
 /** The like entry's keys in its order (a merge key included), then those that it lacks. */
 function keysOf(doc: Document.Parsed, map: YAMLMap | undefined, entry: Record<string, unknown>): string[] {
-  const own =
-    map === undefined ? [] : map.items.map((pair) => String(isScalar(pair.key) ? pair.key.value : ''));
+  const own = map === undefined ? [] : map.items.map(keyOf);
   const given = map === undefined ? {} : inherited(doc, map);
   const kept = own.filter((key) => key === '<<' || key in entry);
   const rest = Object.keys(entry).filter(
@@ -115,7 +114,7 @@ function rank(order: readonly string[], key: string): number {
 function inherited(doc: Document.Parsed, map: YAMLMap): Record<string, unknown> {
   const own: Record<string, unknown> = {};
   for (const pair of map.items) {
-    if (!isScalar(pair.key) || pair.key.value !== '<<') continue;
+    if (keyOf(pair) !== '<<') continue;
     const sources = isSeq(pair.value) ? pair.value.items : [pair.value];
     for (const source of sources.toReversed()) {
       const target = isAlias(source) ? source.resolve(doc) : source;
@@ -133,7 +132,7 @@ function pairLines(
   value: unknown,
   column: string,
 ): string[] {
-  const pair = map?.items.find((one) => isScalar(one.key) && one.key.value === key);
+  const pair = map?.items.find((one) => keyOf(one) === key);
   if (pair === undefined) return freshLines(key, value, column);
   if (key === '<<' || (sameAs(pair, value) && !hasAnchor(pair.value))) return ownLines(text, pair, column);
   const old = pair.value;
@@ -216,7 +215,7 @@ function flowEntry(
   const map = isMap(like) && like.flow === true ? like : undefined;
   const pad = map !== undefined && /^\{\s/.test(text.slice(...rangeOf(map))) ? ' ' : '';
   const pairs = keysOf(doc, map, entry).map((key) => {
-    const own = map?.items.find((pair) => isScalar(pair.key) && pair.key.value === key);
+    const own = map?.items.find((pair) => keyOf(pair) === key);
     if (own !== undefined && (key === '<<' || (sameAs(own, entry[key]) && !hasAnchor(own.value)))) {
       return ownLines(text, own, '')
         .map((line) => line.trim())

@@ -1,5 +1,6 @@
 /** Places in the source text of a YAML document: lines, ends of what is written, and a diff of two texts. */
-import { isCollection, isPair } from 'yaml';
+import { isCollection, isPair, isScalar } from 'yaml';
+import type { Pair } from 'yaml';
 
 type Range = [start: number, end: number];
 
@@ -21,6 +22,12 @@ export function eolOf(text: string): string {
 export function rangeOf(node: unknown): Range {
   const range = (node as { range?: [number, number, number] | null } | null | undefined)?.range;
   return range === null || range === undefined ? [0, 0] : [range[0], range[1]];
+}
+
+/** A pair's key as text: the parser reads a merge key as a symbol. */
+export function keyOf({ key }: Pair): string {
+  const value = isScalar(key) ? key.value : undefined;
+  return typeof value === 'symbol' ? (value.description ?? '') : typeof value === 'string' ? value : '';
 }
 
 /** Behind the last character that the node itself has in the text; a block collection's own range runs on past it. */

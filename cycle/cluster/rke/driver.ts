@@ -1,9 +1,11 @@
 /** Runs the rke program: known versions only, one at a time, with a saved state and an end to every run. */
 import { CodedError } from '../../../ports/errors.ts';
 import { PortError } from '../../../ports/ports.ts';
-import type { Clock, Files, Random, Run, RunRequest, RunResult, Wait } from '../../../ports/ports.ts';
+import type { Clock, Files, Random, Run, RunResult, Wait } from '../../../ports/ports.ts';
+import { saveState } from './backups.ts';
 import { eventOf, judgeRun, parseLine } from './log.ts';
 import type { RkeEvent, RkeLine, RunExpectation, RunOutcome } from './log.ts';
+import { bound, LOCKED, NO_LOCK_PROGRAM, NOT_STARTED } from './start.ts';
 
 export interface RkePorts {
   run: Run;
@@ -32,6 +34,8 @@ export interface RkeUpRequest extends RkeProgram, Wait {
   ignoreDockerVersion?: boolean | undefined;
   /** State backups that are kept. Default 20. */
   keepBackups?: number | undefined;
+  /** Older state backups go too, but the newest. Default 90 days. */
+  maxBackupAgeMs?: number | undefined;
   onLine?: ((line: RkeLine, event: RkeEvent | undefined) => void) | undefined;
 }
 
@@ -54,9 +58,6 @@ export interface RkeFiles {
 }
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-const KEEP_BACKUPS = 20;
-/** Exit code of `flock` when another one holds the lock; rke itself ends with 0 to 3. */
-const LOCKED = 75;
 
 /** Names as rke makes them: `my.cluster.yaml` → `my.cluster.rkestate`, `kube_config_my.cluster.yaml`. */
 export function rkeFiles({ workDir, configName }: Pick<RkeProgram, 'workDir' | 'configName'>): RkeFiles {
@@ -81,12 +82,13 @@ export async function rkeUp(request: RkeUpRequest): Promise<RkeUpResult> {
   if ((await ports.files.stat(request.binary)) === undefined) {
     throw new CodedError('NC3222', `Expected the program at ${request.binary}; there is none.`);
   }
-  const backup = await saveState(ports, places, request.keepBackups ?? KEEP_BACKUPS);
+  const retention = { keep: request.keepBackups, maxAgeMs: request.maxBackupAgeMs };
+  const backup = await saveState(ports, places.state, places.backups, retention);
   const lines: string[] = [];
   const startedMs = ports.clock.now();
   const args = ['up', '--config', request.configName, '--ssh-agent-auth'];
   if (request.ignoreDockerVersion === true) args.push('--ignore-docker-version');
-  const result = await underLock(ports.run, places.lock, {
+  const child = bound(places.lock, {
     file: request.binary,
     args,
     cwd: request.workDir,
@@ -98,7 +100,6 @@ export async function rkeUp(request: RkeUpRequest): Promise<RkeUpResult> {
     },
     deadlineMs: request.deadlineMs,
     signal: request.signal,
-    dieWithParent: true,
     // Every line is taken as it comes.
     keepBytes: 64 * 1024,
     onLine: (text) => {
@@ -106,10 +107,11 @@ export async function rkeUp(request: RkeUpRequest): Promise<RkeUpResult> {
       const line = parseLine(text);
       request.onLine?.(line, eventOf(line));
     },
-  }).catch((error: unknown) => {
+  });
+  const result = await ports.run(child).catch((error: unknown) => {
     throw translated(error, request, lines);
   });
-  if (result.exitCode === LOCKED) throw new CodedError('NC3220', `${places.lock} is held.`);
+  await requireStarted(result, ports.files, places.lock);
   const { exitCode, signal } = result;
   return {
     outcome: judgeRun({ lines, exitCode, signal }, expectation),
@@ -171,36 +173,18 @@ async function ask(run: Run, binary: string, args: readonly string[], wait: Wait
   return output;
 }
 
-/**
- * `flock` keeps the lock as long as the process itself lives, so nothing stays behind when it is killed; it
- * becomes rke without a process in between, so that the bond to its parent holds.
- */
-function underLock(run: Run, lock: string, request: RunRequest): Promise<RunResult> {
-  const args = [
-    '--nonblock',
-    '--no-fork',
-    '--conflict-exit-code',
-    String(LOCKED),
-    lock,
-    request.file,
-    ...request.args,
-  ];
-  return run({ ...request, file: 'flock', args });
-}
-
-/** One file before each run, named by the time; the oldest beyond `keep` go. */
-async function saveState(ports: RkePorts, places: RkeFiles, keep: number): Promise<string | undefined> {
-  const { files, clock, random } = ports;
-  if ((await files.stat(places.state)) === undefined) return undefined;
-  const time = new Date(clock.now()).toISOString().replace(/[-:]/g, '').replace('.', '');
-  const stem = places.state.slice(places.state.lastIndexOf('/') + 1);
-  const backup = `${places.backups}/${time}-${Buffer.from(random.bytes(3)).toString('hex')}-${stem}`;
-  await files.makeDir(places.backups, 0o700);
-  await files.write(backup, await files.read(places.state), 0o600);
-  const kept = (await files.list(places.backups)).filter((name) => name.endsWith(`-${stem}`)).sort();
-  for (const name of kept.slice(0, Math.max(0, kept.length - keep)))
-    await files.remove(`${places.backups}/${name}`);
-  return backup;
+/** @throws CodedError NC3220 or NC3222 when the shell did not become rke. */
+async function requireStarted(result: RunResult, files: Files, lock: string): Promise<void> {
+  const { exitCode } = result;
+  if (exitCode === LOCKED) {
+    const holder = await files.read(lock).catch(() => new Uint8Array());
+    const who = Buffer.from(holder).toString('utf8').trim();
+    throw new CodedError('NC3220', `${lock} is held by ${who === '' ? 'another process' : who}.`);
+  }
+  if (exitCode === NO_LOCK_PROGRAM)
+    throw new CodedError('NC3222', 'Expected the program flock in PATH; there is none.');
+  if (exitCode !== null && NOT_STARTED.includes(exitCode) && result.stdout === '')
+    throw new CodedError('NC3222', result.stderr.trim());
 }
 
 function translated(error: unknown, request: RkeUpRequest, lines: readonly string[]): unknown {

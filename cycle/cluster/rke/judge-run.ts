@@ -3,7 +3,7 @@
  * a skipped host ends in success (facts: what was run). So success is what is left when nothing speaks against
  * it, and text that cannot be read speaks against it.
  */
-import { eventOf, parseLine, SUCCESS_LINE } from './log.ts';
+import { eventOf, FIRST_LINE, parseLine, RECONCILING_LINE, SUCCESS_LINE } from './log.ts';
 import type { RkeEvent, RkeLine } from './log.ts';
 
 export interface RunExpectation {
@@ -97,10 +97,8 @@ function doubtsOf(
   for (const line of lines) {
     if (line.level === 'warning') judgeWarning(line, expectation, doubt);
     else if (line.level === 'error' || line.level === 'fatal') doubt('failureInLog', line.message);
-    // Every line of a run that succeeded is a log line (logs of the real program).
-    else if (line.level === 'plain' && line.message !== '')
-      doubt('unreadableLog', line.message.slice(0, 200));
   }
+  for (const found of unreadable(raw, lines)) doubt('unreadableLog', found);
   for (const event of events) {
     if (event.kind === 'newCluster' && expectation.existingCluster) {
       doubt('newlyGenerated', 'rke took the existing cluster for a new one');
@@ -123,6 +121,29 @@ function doubtsOf(
   }
   expectRemovals(events, expectation, doubt);
   return doubts;
+}
+
+/**
+ * Every line of a run that succeeded is a whole log line of one form, and it is the log of one run (logs of the real
+ * program): with any other, what is missing or mixed may be the failure.
+ */
+function unreadable(raw: readonly string[], lines: readonly RkeLine[]): string[] {
+  const odd = lines.flatMap((line, at) =>
+    line.level === 'plain' || line.before !== undefined ? [JSON.stringify(raw[at]?.slice(0, 200))] : [],
+  );
+  const count = (holds: (line: RkeLine) => boolean) => lines.filter(holds).length;
+  const found =
+    odd.length === 0 ? [] : [`${odd.length} lines that are none of rke's, the first: ${odd[0] ?? ''}`];
+  const terminal = count((line) => line.atSecond !== undefined);
+  if (terminal > 0 && terminal < lines.length) found.push('lines of two forms');
+  if (lines[0] === undefined || !FIRST_LINE.test(lines[0].message))
+    found.push('it does not begin as a run does');
+  const starts = count(({ message }) => FIRST_LINE.test(message));
+  const reconciles = count(({ message }) => message === RECONCILING_LINE);
+  const ends = count(({ message }) => message === SUCCESS_LINE);
+  if (Math.max(starts, reconciles, ends) > 1) found.push('lines of more than one run');
+  if (reconciles === 0) found.push(`no line ${JSON.stringify(RECONCILING_LINE)}`);
+  return found;
 }
 
 /** The one warning that is expected: a dead host cannot be cleaned up. */

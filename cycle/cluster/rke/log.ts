@@ -13,6 +13,8 @@ export interface RkeLine {
   atMs?: number | undefined;
   /** Seconds since the start; only in the terminal form. */
   atSecond?: number | undefined;
+  /** What stands before the log line on the same line: a prompt, or a part of another line. */
+  before?: string | undefined;
 }
 
 export type RkeEvent =
@@ -30,6 +32,9 @@ export type RkeEvent =
   | { kind: 'addonFailed'; reason: string }
   | { kind: 'finished' };
 
+/** The first line of every run, and one that stands behind every preparation, in all versions that are known. */
+export const FIRST_LINE = /^Running RKE version: /;
+export const RECONCILING_LINE = '[reconcile] Reconciling cluster state';
 export const SUCCESS_LINE = 'Finished building Kubernetes cluster successfully';
 
 const LEVELS: Record<string, RkeLevel> = {
@@ -51,7 +56,7 @@ const LEVELS: Record<string, RkeLevel> = {
 };
 
 // A prompt has no newline, so a log line may begin in the middle (ran).
-const TEXT_FORM = /time="([^"]*)" level=(\w+) msg=(?:"((?:[^"\\]|\\.)*)"|(\S*))\s*$/;
+const TEXT_FORM = /^(.*?)time="([^"]*)" level=(\w+) msg=(?:"((?:[^"\\]|\\.)*)"|(\S*))\s*$/;
 const TERMINAL_FORM = /^(TRAC|DEBU|INFO|WARN|ERRO|FATA|PANI)\[(\d+)\] ?(.*)$/;
 const COLOUR = /\u001b\[[0-9;]*m/g;
 
@@ -59,11 +64,13 @@ export function parseLine(line: string): RkeLine {
   const plain = line.replace(COLOUR, '').trimEnd();
   const text = TEXT_FORM.exec(plain);
   if (text !== null) {
-    const atMs = Date.parse(text[1] ?? '');
+    const [, before = '', time = '', level = '', quoted, bare = ''] = text;
+    const atMs = Date.parse(time);
     return {
-      level: LEVELS[text[2] ?? ''] ?? 'plain',
-      message: text[3] === undefined ? (text[4] ?? '') : unquoted(text[3]),
+      level: LEVELS[level] ?? 'plain',
+      message: quoted === undefined ? bare : unquoted(quoted),
       atMs: Number.isNaN(atMs) ? undefined : atMs,
+      ...(before === '' ? {} : { before }),
     };
   }
   const terminal = TERMINAL_FORM.exec(plain);

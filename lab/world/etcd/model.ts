@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { WorldClock } from '../world.ts';
+import { DATABASE_BYTES, databaseOf } from './database.ts';
 
 export interface ModelMember {
   id: bigint;
@@ -51,7 +52,6 @@ export interface EtcdModelOptions {
 }
 
 const VERSION = '3.4.23';
-const SNAPSHOT_BYTES = 24_576;
 /** gRPC codes to HTTP, as grpc-gateway maps them. */
 const HTTP_OF_CODE: Record<number, number> = { 2: 500, 3: 400, 5: 404, 9: 412, 14: 503 };
 
@@ -195,7 +195,7 @@ export function etcdModel(options: EtcdModelOptions): EtcdModel {
     return json({
       header: header(member, true),
       version: VERSION,
-      dbSize: String(SNAPSHOT_BYTES),
+      dbSize: String(DATABASE_BYTES),
       ...(now === undefined ? {} : { leader: String(now.id) }),
       raftIndex: String(index),
       raftTerm: String(term),
@@ -228,13 +228,9 @@ export function etcdModel(options: EtcdModelOptions): EtcdModel {
     return json({ header: header(member, true) });
   }
 
-  /** A bolt file's first page, and the SHA-256 of the whole as the last 32 bytes, as `snapshot` sends it. */
+  /** The database, and its SHA-256 as the last 32 bytes, as `snapshot` sends it. */
   function snapshot(): EtcdAnswer {
-    const file = Buffer.alloc(SNAPSHOT_BYTES);
-    file.writeUInt32LE(0xed0cdaed, 16);
-    file.writeUInt32LE(2, 20);
-    file.writeUInt32LE(4096, 24);
-    file.writeBigUInt64LE(revision, 4096);
+    const file = databaseOf(revision);
     const hash = createHash('sha256').update(file).digest();
     const part = (bytes: Uint8Array) =>
       `${JSON.stringify({ result: { blob: Buffer.from(bytes).toString('base64') } })}\n`;

@@ -1,11 +1,12 @@
 /** What rke v1.2.23 fills in where cluster.yml is silent, as its state file shows it (rkestate-redacted.json). */
 
 /** Kubernetes versions that this rke knows; the last is its default. */
+/** In the order of `config --list-version --all`, which is none. */
 export const KNOWN_VERSIONS: readonly string[] = [
-  'v1.17.17-rancher2-4',
-  'v1.18.20-rancher1-3',
   'v1.19.16-rancher2-1',
+  'v1.17.17-rancher2-4',
   'v1.20.15-rancher2-1',
+  'v1.18.20-rancher1-3',
 ];
 
 export interface Program {

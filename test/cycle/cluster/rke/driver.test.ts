@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { outdated } from '../../../../cycle/cluster/rke/backups.ts';
 import { differsFromState, nodeChanges, parseClusterYml } from '../../../../cycle/cluster/rke/cluster-yml.ts';
 import {
   judgeVersion,
@@ -279,7 +280,13 @@ describe('running rke', () => {
     return path;
   };
   const line = (msg: string) => `echo 'time="2026-11-22T16:38:31Z" level=info msg="${msg}"'`;
-  const FINISH = line('Finished building Kubernetes cluster successfully');
+  const FINISH = [
+    'Running RKE version: v1.2.23',
+    '[reconcile] Reconciling cluster state',
+    'Finished building Kubernetes cluster successfully',
+  ]
+    .map(line)
+    .join('; ');
   const request = (script: string, more: Partial<RkeUpRequest> = {}): RkeUpRequest => ({
     ports: { run, files, clock, random },
     binary: rke(script),
@@ -302,7 +309,7 @@ describe('running rke', () => {
       request(`env | sort > env; echo "$@" > args; ${FINISH}`, { onLine: (one) => seen.push(one.message) }),
     );
     assert.equal(result.outcome.outcome, 'succeeded');
-    assert.deepEqual(seen, ['Finished building Kubernetes cluster successfully']);
+    assert.equal(seen.at(-1), 'Finished building Kubernetes cluster successfully');
     assert.equal(readFileSync(join(workDir, 'args'), 'utf8'), 'up --config cluster.yml --ssh-agent-auth\n');
     const names = readFileSync(join(workDir, 'env'), 'utf8')
       .split('\n')
@@ -319,6 +326,16 @@ describe('running rke', () => {
       await sleep(2);
     }
     assert.equal(readdirSync(join(workDir, 'backups')).length, 2);
+  });
+
+  it('ends saved states that are too old, but never the newest', () => {
+    const day = (date: string) => `${date}T000000000Z-a1b2c3-cluster.rkestate`;
+    const names = [day('20260101'), day('20260301'), day('20260305')];
+    const nowMs = Date.UTC(2026, 2, 6);
+    const maxAgeMs = 30 * 24 * 3_600_000;
+    assert.deepEqual(outdated(names, nowMs, { maxAgeMs }), [day('20260101')]);
+    assert.deepEqual(outdated(names, nowMs, { keep: 1 }), [day('20260301'), day('20260101')]);
+    assert.deepEqual(outdated(names, Date.UTC(2027, 2, 6), {}), [day('20260301'), day('20260101')]);
   });
 
   it('runs one at a time, and leaves no lock behind when it is ended', async () => {

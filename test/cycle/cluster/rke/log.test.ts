@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { judgeRun, parseLine } from '../../../../cycle/cluster/rke/log.ts';
 import type { RunExpectation } from '../../../../cycle/cluster/rke/log.ts';
 
@@ -147,78 +145,5 @@ describe('judging a run of rke', () => {
       judgeRun(ended(['panic: runtime error: slice bounds out of range', 'goroutine 1'], 2), existing),
     ].map((outcome) => outcome.outcome === 'failed' && outcome.cause);
     assert.deepEqual(causes, ['signal', 'unknown', 'crash']);
-  });
-
-  it('never finds success in a false success whose lines are split, mixed or cut', () => {
-    const lines = [...good.slice(0, 3), text('warning', '[reconcile] it did not work at all'), FINISHED];
-    let seed = 7;
-    const random = (n: number) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;
-    for (let round = 0; round < 3000; round += 1) {
-      const mangled = [...lines];
-      const kind = random(3);
-      const at = 3 + (kind === 0 ? 0 : random(2));
-      const line = mangled[at] ?? '';
-      const cut = 1 + random(line.length - 1);
-      if (kind === 0) mangled.splice(at, 1, line.slice(0, cut), line.slice(cut));
-      else if (kind === 1)
-        mangled.splice(at, 1, line.slice(0, cut) + (mangled[random(3)] ?? '') + line.slice(cut));
-      else mangled[4] = FINISHED.slice(0, random(FINISHED.length - 1));
-      assert.notEqual(judgeRun(ended(mangled), existing).outcome, 'succeeded', mangled.join('\n'));
-    }
-  });
-});
-
-describe('the real logs of rke', function () {
-  const folder = process.env['NODE_CYCLE_RKE_LOGS'] ?? '';
-
-  const expectations: Record<string, RunExpectation> = {
-    '53-single-full': { existingCluster: false },
-    '61-remove-down-direct': { existingCluster: true, removed: ['10.77.0.12'], dead: ['10.77.0.12'] },
-    '62-remove-down-cp': { existingCluster: true, removed: ['10.77.0.14'], dead: ['10.77.0.14'] },
-    '65-remove-reachable-etcd': {
-      existingCluster: true,
-      removed: ['10.77.0.13'],
-      membersRemoved: ['etcd-10.77.0.13'],
-    },
-  };
-
-  const cases =
-    folder !== '' && existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.out')) : [];
-  before(function () {
-    if (cases.length === 0 && process.env['CI'] !== 'true') this.skip();
-    assert.ok(cases.length > 0, 'NODE_CYCLE_RKE_LOGS names no folder with logs');
-  });
-
-  it('are judged as they ended', () => {
-    for (const file of cases) {
-      const name = file.replace(/\.out$/, '');
-      const lines = readFileSync(join(folder, file), 'utf8').split('\n').filter(Boolean);
-      const code = Number(readFileSync(join(folder, `${name}.exit`), 'utf8').trim() || '1');
-      const run = { lines, exitCode: code < 0 ? null : code, signal: code < 0 ? 'SIGTERM' : null };
-      if (!/Finished building/.test(lines.join()) && code === 0) continue;
-      const outcome = judgeRun(run, expectations[name] ?? existing);
-      assert.equal(
-        outcome.outcome,
-        code === 0 ? 'succeeded' : 'failed',
-        `${name}: ${JSON.stringify(outcome)}`,
-      );
-    }
-  });
-
-  it('hold removals of dead hosts that the naive check takes for clean', () => {
-    for (const name of ['61-remove-down-direct', '62-remove-down-cp']) {
-      const lines = readFileSync(join(folder, `${name}.out`), 'utf8')
-        .split('\n')
-        .filter(Boolean);
-      assert.ok(naive({ lines, exitCode: 0 }));
-      assert.equal(judgeRun({ lines, exitCode: 0, signal: null }, existing).outcome, 'falseSuccess');
-    }
-  });
-
-  it('are read whole: no line of a run is unknown, but usage, prompts and panics', () => {
-    for (const file of cases) {
-      const lines = readFileSync(join(folder, file), 'utf8').split('\n').filter(Boolean);
-      for (const line of lines) assert.notEqual(parseLine(line).level, 'plain', `${file}: ${line}`);
-    }
   });
 });
