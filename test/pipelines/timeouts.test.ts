@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { CHANGES } from '../../agent-bridge/protocol/operations.ts';
+import { CHANGES, CREATE_LIMIT_MS } from '../../agent-bridge/protocol/operations.ts';
 import { expand, GATES, ROOT, STAGES } from './files.ts';
 
 interface Schema {
@@ -45,10 +45,12 @@ const OUT = 2 * act(REQUEST) + act(fallback('proxies', '[]', 'drainSeconds') / 6
 /** The fact that there is no way back, the entry, `rke up`, the proof. */
 const REMOVE = act(REQUEST) + UP + READY;
 const BOOT = fallback('vm', 'bootMinutes');
+/** A clone of an image: that is the default. An image for each node needs more; docs/pipelines.md says how much. */
+const CREATE = CREATE_LIMIT_MS / 60_000;
 
 const WAITS: Readonly<Record<string, number>> = {
   plan: OBSERVE + 2 * act(REQUEST),
-  provision: act(fallback('vm', 'buildMinutes')) + act(bridge('vm.create')) + BOOT + act(REQUEST) + BOOT,
+  provision: act(fallback('vm', 'buildMinutes')) + act(CREATE) + BOOT + act(REQUEST) + BOOT,
   remove_dead: act(bridge('vm.stop')) + SWAP + OUT + REMOVE + SNAPSHOT,
   join: UP + 3 * act(REQUEST) + READY,
   traffic: IN + SWAP + OUT,

@@ -130,10 +130,11 @@ describe('requests by an alias', () => {
   it('repeat a read once, and fail when that is not answered either', async () => {
     zone = await dns({ 'cp.home': [a('cp.home', '127.0.0.2', 30)] });
     let asked = 0;
-    const port = await apiserver(() => ((asked += 1), asked > 3 ? 500 : asked % 2 === 1 ? 500 : 200));
+    const port = await apiserver(() => ((asked += 1), asked === 2 ? 200 : 500));
     const result = await load(api({ '127.0.0.2:6443': `127.0.0.1:${port}` }));
-    assert.equal(asked, result.requests.total * 2);
     assert.equal(result.requests.failed, result.requests.total - 1);
+    // On a busy machine the second question may be another read's first one.
+    assert.ok([0, 1].includes(result.requests.total * 2 - asked), `${asked} of ${result.requests.total}`);
     assert.match(result.failures[0]?.error ?? '', /127\.0\.0\.2: status 500/);
   });
 
