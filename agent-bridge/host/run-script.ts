@@ -63,7 +63,7 @@ function childRunner(engine: Engine, { processes, clock, random }: ScriptPorts):
   const waiting: (() => void)[] = [];
   return async (script, input, deadlineMs) => {
     if (running >= CHILDREN_LIMIT) await new Promise<void>((resolve) => waiting.push(resolve));
-    running += 1;
+    else running += 1;
     try {
       const command = [...engine.args, engine.script(script)];
       const nonce = Buffer.from(random.bytes(16)).toString('hex');
@@ -101,8 +101,10 @@ function childRunner(engine: Engine, { processes, clock, random }: ScriptPorts):
       if (!outcome.ok) return { ...outcome, log: tail.toString('utf8') };
       return { ok: true, result: outcome.result as ScriptResult<typeof script> };
     } finally {
-      running -= 1;
-      waiting.shift()?.();
+      // Who waits takes the place over: one that was free for a moment would be taken by a newcomer too.
+      const next = waiting.shift();
+      if (next === undefined) running -= 1;
+      else next();
     }
   };
 }

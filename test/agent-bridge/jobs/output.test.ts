@@ -46,13 +46,22 @@ describe('a child’s output', () => {
     assert.equal(frameOf(`##NC-RESULT ${NONCE} {}\nmore\n`), undefined);
     assert.equal(frameOf(`##NC-RESULT ${'0'.repeat(32)} {}\n`), undefined);
     assert.equal(frameOf(`x ##NC-RESULT ${NONCE} {}\n`), undefined);
+    // PowerShell's own form of a stream of objects, and a guest's text in it.
+    const objects = `<Objs Version="1.1.0.1"><S>##NC-RESULT ${NONCE} {}</S></Objs>`;
+    assert.equal(frameOf(`#< CLIXML\r\n${objects}`), undefined);
+    assert.equal(frameOf(`##NC-RESULT ${NONCE} {}\r\n#< CLIXML\r\n${objects}`), undefined);
     assert.equal(frameOf(''), undefined);
   });
 
-  it('does not grow with a line that never ends', () => {
+  it('does not grow with a line of 1 GB, whatever it begins with', () => {
     const finder = resultFinder(NONCE);
+    finder.push(Buffer.from(`##NC-RESULT ${NONCE} `));
     const chunk = Buffer.alloc(1024 * 1024, 'x');
-    for (let n = 0; n < 64; n += 1) finder.push(chunk);
+    const before = process.memoryUsage();
+    for (let n = 0; n < 1024; n += 1) finder.push(chunk);
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    const grown = heapUsed + arrayBuffers - before.heapUsed - before.arrayBuffers;
+    assert.ok(grown < 64 * 2 ** 20, `${grown} bytes more`);
     assert.equal(finder.frame(), undefined);
   });
 });
