@@ -41,31 +41,37 @@ export function largeCluster(nodes: number): { config: Config; world: PlanWorld 
   const ok = Object.fromEntries(places.map(({ address }) => [address, 'ok' as const]));
   const world: PlanWorld = {
     ...{ nowMs: NOW_MS, lock: undefined, facts: NO_FACTS, jobs: [], knownHosts: '', ssh: ok, apiservers: ok },
-    host: {
-      hosts: [
-        { host: 'hyperv', memoryFreeMb: 1e6, memoryTotalMb: 1e8, diskFreeBytes: 1e13, vmsRunning: nodes },
-      ],
-      images: [
-        {
-          id: 'ubuntu-node',
-          builtAt: instant(NOW_MS - 80 * DAY_MS),
-          version: '1',
-          sourceHash: '0'.repeat(64),
-          stale: false,
-        },
-      ],
-      ...{ bridgeVersion: '0.1.0', certificateExpiresAt: instant(NOW_MS + 300 * DAY_MS) },
-      clientPolicy: {
+    hosts: [
+      {
         ...{
-          addressRanges: ['10.200.0.10-10.200.0.99'],
-          switches: ['lan'],
-          sizes: ['server', 'agent'],
-          images: ['ubuntu-node'],
+          host: 'hyperv',
+          memoryFreeMb: 1e6,
+          memoryTotalMb: 1e8,
+          diskFreeBytes: 1e13,
+          vmsRunning: nodes,
         },
-        maxRunningVms: nodes + 1,
-        budgetsLeft: { creations: 5, deletions: 5, imageBuilds: 1, dnsSwaps: 9, stops: 9 },
+        images: [
+          {
+            id: 'ubuntu-node',
+            builtAt: instant(NOW_MS - 80 * DAY_MS),
+            version: '1',
+            sourceHash: '0'.repeat(64),
+            stale: false,
+          },
+        ],
+        ...{ bridgeVersion: '0.1.0', certificateExpiresAt: instant(NOW_MS + 300 * DAY_MS) },
+        clientPolicy: {
+          ...{
+            addressRanges: ['10.200.0.10-10.200.0.99'],
+            switches: ['lan'],
+            sizes: ['server', 'agent'],
+            images: ['ubuntu-node'],
+          },
+          maxRunningVms: nodes + 1,
+          budgetsLeft: { creations: 5, deletions: 5, imageBuilds: 1, dnsSwaps: 9, stops: 9 },
+        },
       },
-    },
+    ],
     vms: places.map(vmView),
     kube: {
       nodes: places.map(kubeNode),

@@ -1,5 +1,4 @@
 /** Everything a step works with: the configuration, the ports, and the clients that are made of them. */
-import type { BridgeClient } from '../agent-bridge/client/client.ts';
 import { CodedError } from '../ports/errors.ts';
 import type { Files, Ports, Repo, Wait } from '../ports/ports.ts';
 import type { Secret } from '../ports/secret.ts';
@@ -12,6 +11,7 @@ import type { DnsZone } from './edge/dns/zone.ts';
 import type { Proxy } from './edge/nginx/proxy.ts';
 import type { ReservationService } from './edge/reservation/service.ts';
 import type { NodeEvidence } from './evidence/read.ts';
+import type { HostBridge } from './hosts.ts';
 import type { Recorder } from './record.ts';
 
 /** Who runs: as the lock, the commits and the records name it. */
@@ -35,7 +35,8 @@ export interface Context {
   /** The branch that holds cluster.yml and known_hosts. */
   repo: Repo;
   gitops: Repo | undefined;
-  bridge: BridgeClient;
+  /** One on each Hyper-V host, in the order of the task's input. */
+  bridges: readonly HostBridge[];
   proxies: readonly Proxy[];
   dns: DnsZone | undefined;
   /** Who reserves addresses; only with `addresses.source: reservation`, in the tasks that need it. */
@@ -78,22 +79,27 @@ export function clusterLink(
   recover: () => Promise<void>,
 ): ClusterLink {
   const path = rkeFiles(rke).state;
-  let api: { made: KubeApi; of: string } | undefined;
+  // Every observation asks for it, and reading it means to parse some thirty certificates.
+  let last: { text: string; state: RkeState } | undefined;
+  let api: { made: KubeApi; of: string; from: RkeState } | undefined;
   let recovering: Promise<void> | undefined;
   const state = async () => {
     if ((await ports.files.stat(path)) === undefined) {
       recovering ??= recover().finally(() => (recovering = undefined));
       await recovering;
     }
-    return mustReadState(await readText(ports.files, path), path);
+    const text = await readText(ports.files, path);
+    if (last?.text !== text) last = { text, state: mustReadState(text, path) };
+    return last.state;
   };
   return {
     state,
     async kube() {
       const current = await state();
+      if (api?.from === current) return api.made;
       const target = kubeTarget(current);
       const of = `${current.caSha256} ${target.servers.join(' ')}`;
-      if (api?.of !== of) api = { made: createKubeApi(ports, target), of };
+      api = { made: api?.of === of ? api.made : createKubeApi(ports, target), of, from: current };
       return api.made;
     },
     etcd: async () => etcdTarget(await state()),

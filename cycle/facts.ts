@@ -9,6 +9,8 @@ import type { RemovedLine } from './edge/nginx/upstreams.ts';
 export interface NodeFacts {
   name: string;
   address: string;
+  /** The Hyper-V host of its VM. */
+  host?: string | undefined;
   vmId?: string | undefined;
   mac?: string | undefined;
   roles: readonly Role[];
@@ -31,8 +33,8 @@ export interface ReservedFor {
 export interface Facts {
   /** The node that was due. */
   old?: NodeFacts | undefined;
-  /** Its successor; the address is there when it was chosen from a static range. */
-  successor?: { name: string; address?: string | undefined } | undefined;
+  /** Its successor and the host where it is made; the address is there when it was chosen from a static range. */
+  successor?: { name: string; address?: string | undefined; host?: string | undefined } | undefined;
   direction: Direction;
   reason?: string | undefined;
   startedAtMs?: number | undefined;

@@ -20,7 +20,7 @@ const ALL: readonly (keyof World)[] = [
   'nowMs',
   'lock',
   'facts',
-  'host',
+  'hosts',
   'vms',
   'jobs',
   'kube',
@@ -92,6 +92,7 @@ export function snapshotOf(config: Config, world: World): WorldSnapshot {
       ageDays: Math.round(ageDays * 10) / 10,
       image: vm?.imageBuiltAt?.slice(0, 'YYYY-MM-DD'.length) ?? vm?.image ?? '',
       ready: node.ready,
+      ...(vm === undefined ? {} : { host: vm.host }),
     })),
     etcd: world.etcd.members.map(({ name, healthy, leader }) => ({ name, healthy, leader })),
     dns: (config.dns?.aliases ?? []).map((alias) => ({

@@ -9,7 +9,8 @@ import { connectionsTo, type ProxyObservation } from './edge/nginx/proxy.ts';
 import { ingressAddresses } from './edge/gitops/values.ts';
 import { observeSync } from './edge/gitops/observe-sync.ts';
 import { factsFromAnnotations } from './facts.ts';
-import { addressOf, vmOf, type Answer, type Intent, type ProxySeen, type World } from './observed.ts';
+import { readHosts, readVms, type VmsSeen } from './hosts.ts';
+import { addressOf, type Answer, type Intent, type ProxySeen, type World } from './observed.ts';
 import { setsOf } from './plan/dns-records.ts';
 import type { SshTarget } from '../ports/ports.ts';
 import { pinnedKeys } from './plan/known-hosts.ts';
@@ -47,11 +48,11 @@ export async function observe<K extends keyof World>(
     : Promise.resolve('');
   tip.catch(() => undefined);
 
-  const [lock, host, vmRead, intent, knownHosts, kube, etcd, proxies, ingress] = await Promise.all([
+  const [lock, hosts, vmRead, intent, knownHosts, kube, etcd, proxies, ingress] = await Promise.all([
     readLockOf(ctx, signal),
-    needs('host') ? ctx.bridge.read('host.read', {}, wait) : undefined,
+    needs('hosts') ? readHosts(ctx.bridges, wait) : undefined,
     needs('vms', 'jobs', 'ssh', 'probes', 'dns', 'intent')
-      ? ctx.bridge.read('vm.read', { cluster: ctx.config.cluster }, wait)
+      ? readVms(ctx.bridges, ctx.config.cluster, wait)
       : undefined,
     needs('intent', 'ssh', 'apiservers', 'proxies', 'probes')
       ? tip.then((at) => intentAt(ctx, at, signal))
@@ -73,6 +74,7 @@ export async function observe<K extends keyof World>(
   const address = (name: string | undefined) =>
     name === undefined ? undefined : addressOf(known, ctx.config.cluster, name);
   const names = [focus.leaving, focus.staying].filter((name) => name !== undefined);
+  if (vmRead !== undefined) mustKnow(ctx, vmRead, names, needs('hosts', 'reservations'));
 
   const [ssh, apiservers, dns, probes, readyInARow, reservations] = await Promise.all([
     needs('ssh') ? logIns(ctx, focus, known.intent, knownHosts ?? '', address, signal) : {},
@@ -87,7 +89,7 @@ export async function observe<K extends keyof World>(
     nowMs: ctx.ports.clock.now(),
     lock,
     facts,
-    ...(host === undefined ? {} : { host }),
+    ...(hosts === undefined ? {} : { hosts }),
     vms: known.vms,
     jobs: vmRead?.jobs ?? [],
     intent: known.intent,
@@ -114,6 +116,30 @@ export async function observe<K extends keyof World>(
     ...(needs('state') ? { state: await ctx.cluster.state() } : {}),
   };
   return Object.fromEntries(keys.map((key) => [key, world[key]])) as Pick<World, K>;
+}
+
+/**
+ * A host that does not answer may hold any VM that was not found elsewhere. Who makes, places or deletes VMs, or gives
+ * addresses back, reads out of the list that a VM is not there, so it needs every host.
+ */
+function mustKnow(
+  ctx: Context,
+  { vms, silent }: VmsSeen,
+  names: readonly string[],
+  everyHost: boolean,
+): void {
+  const [first] = silent;
+  if (first === undefined) return;
+  const found = (name: string) =>
+    vms.some(({ marker }) => marker?.cluster === ctx.config.cluster && marker.node === name);
+  const missing = names.filter((name) => !found(name));
+  if (!everyHost && missing.length === 0) return;
+  throw new CodedError(
+    first.code,
+    `${first.detail}; it may hold the VM of ${missing.join(' and of ') || 'any node'}.`,
+    silent.map(({ detail }) => detail),
+    { cause: first },
+  );
 }
 
 const EMPTY_INTENT: Intent = {
@@ -297,10 +323,4 @@ async function countReady(
     if (nodeByName(now, name)?.ready !== true) return { [name]: seen };
   }
   return { [name]: ctx.config.kubernetes.readyInARow };
-}
-
-/** The VM of a node, read now. */
-export async function readVm(ctx: Context, node: string, signal: AbortSignal) {
-  const { vms } = await ctx.bridge.read('vm.read', { cluster: ctx.config.cluster }, waitMs(READ_MS, signal));
-  return vmOf({ vms }, ctx.config.cluster, node);
 }

@@ -3,7 +3,7 @@
  * follows the whole cycle through them in advance.
  */
 import type { JobView } from '../agent-bridge/protocol/wire.ts';
-import type { Result, VmView } from '../agent-bridge/protocol/operations.ts';
+import type { VmView } from '../agent-bridge/protocol/operations.ts';
 import type { EtcdObservation } from './cluster/etcd/members.ts';
 import type { KubeNode, KubeObservation } from './cluster/kubernetes/observe.ts';
 import type { ObservedLock } from './cluster/kubernetes/lease.ts';
@@ -15,6 +15,7 @@ import type { ServerView } from './edge/dns/zone.ts';
 import type { Reservation } from './edge/reservation/service.ts';
 import type { NodeEvidence } from './evidence/read.ts';
 import type { Facts } from './facts.ts';
+import type { HostSeen } from './hosts.ts';
 
 /** cluster.yml at the tip of its branch. */
 export interface Intent {
@@ -47,7 +48,8 @@ export interface World {
   nowMs: number;
   lock: ObservedLock | undefined;
   facts: Facts;
-  host: Result<'host.read'>;
+  hosts: readonly HostSeen[];
+  /** Of all hosts: an id is there once, unless a VM is known on two of them. */
   vms: readonly VmView[];
   jobs: readonly JobView[];
   kube: KubeObservation;

@@ -9,7 +9,15 @@ export type RunOutcome = 'succeeded' | 'nothingDue' | 'refused' | 'failed' | 'ca
 
 /** The part of the world that a person compares before and after. */
 export interface WorldSnapshot {
-  nodes: { name: string; roles: string[]; ageDays: number; image: string; ready: boolean }[];
+  nodes: {
+    name: string;
+    roles: string[];
+    ageDays: number;
+    image: string;
+    ready: boolean;
+    /** Of its VM. */
+    host?: string | undefined;
+  }[];
   etcd: { name: string; healthy: boolean; leader: boolean }[];
   dns: { alias: string; members: string[] }[];
   upstreams: { proxy: string; upstream: string; servers: string[] }[];

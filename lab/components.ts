@@ -24,24 +24,25 @@ export interface Parts {
   etcd: EtcdCluster;
   /** Requests that the stand-in of etcd has answered. */
   etcdCalls(): number;
-  bridge: BridgeProcess;
+  bridges: readonly BridgeProcess[];
   proxy: RunningProxy;
   dns: RunningDns;
 }
 
 export function componentsOf(parts: Parts): Component[] {
-  const { world, example, etcd, bridge, proxy, dns } = parts;
+  const { world, example, etcd, bridges, proxy, dns } = parts;
   const counted = (name: string) => () => world.calls.get(name) ?? 0;
   const { user, gitops } = example.repositories;
   const commits = () => commitsOf(user) + commitsOf(gitops);
   const commitsAtFirst = commits();
-  const entriesAtFirst = entriesOf(bridge);
+  const entries = () => bridges.reduce((sum, bridge) => sum + entriesOf(bridge), 0);
+  const entriesAtFirst = entries();
   return [
     {
-      name: 'bridge',
+      name: bridges.length === 1 ? 'bridge' : `${bridges.length} bridges`,
       real: true,
-      version: bridgeVersion(bridge),
-      calls: () => entriesOf(bridge) - entriesAtFirst,
+      version: bridgeVersion(bridges[0]),
+      calls: () => entries() - entriesAtFirst,
     },
     { name: 'git', real: true, version: gitVersion(), calls: () => commits() - commitsAtFirst },
     {
@@ -89,8 +90,8 @@ function entriesOf(bridge: BridgeProcess): number {
 }
 
 /** As the bridge wrote it when it began: the first line of its log. */
-function bridgeVersion(bridge: BridgeProcess): string {
-  const log = join(bridge.dataDir, 'audit.log');
-  const text = existsSync(log) ? readFileSync(log, 'utf8') : '';
+function bridgeVersion(bridge: BridgeProcess | undefined): string {
+  const log = bridge && join(bridge.dataDir, 'audit.log');
+  const text = log !== undefined && existsSync(log) ? readFileSync(log, 'utf8') : '';
   return /"bridgeVersion":"([^"]+)"/.exec(text)?.[1] ?? 'unknown';
 }

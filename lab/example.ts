@@ -52,12 +52,16 @@ export interface ExampleOptions {
   seed: number;
   nowMs: number;
   shape?: ExampleShape | undefined;
+  /** Hyper-V hosts; the nodes go to them in turn. Default: one. */
+  hosts?: number | undefined;
   /** Folder of templates; the lab's own when absent. Files without placeholders are taken as they are. */
   templates?: string | undefined;
 }
 
 export interface ExampleNode extends ExampleNodeShape {
   name: string;
+  /** Where its VM is. */
+  host: string;
   address: string;
   /** 12 hex digits. */
   mac: string;
@@ -93,13 +97,15 @@ export interface ExampleInput {
   /** The proxy's include files, by name. */
   nginx: { http: Record<string, string>; stream: Record<string, string> };
   dnsRecords: { name: string; type: 'A' | 'CNAME'; ttl: number; data: string }[];
-  /** For `createWorld`: one host with one golden image that is two days old. */
+  /** For `createWorld`: each host with one golden image that is two days old. */
   hosts: HostSpec[];
   image: { id: string; version: string; sourceHash: string; builtAtMs: number };
   /** Bare repositories; `publish` fills them. */
   repositories: { user: string; gitops: string };
   /** The text of bridge.yaml with these values for what is left open in it. */
   bridgeYaml(values: Record<string, string>): string;
+  /** The files of both repositories, as `publish` commits them. */
+  texts(values: PublishValues): Record<'user' | 'gitops', Record<string, string>>;
   /** Writes node-cycle.yml and makes the first commit of both repositories. */
   publish(values: PublishValues): { commit: string; nodeCycleYml: string };
 }
@@ -112,9 +118,11 @@ export function makeExample(options: ExampleOptions): ExampleInput {
   const shape = options.shape ?? HOME;
   const ports: ExamplePorts = { ...EXAMPLE_PORTS, ...options.ports };
   const { base, nowMs } = options;
+  const hostNames = Array.from({ length: options.hosts ?? 1 }, (_, index) => `hyperv${String(index + 1)}`);
   const nodes = shape.nodes.map((node, index): ExampleNode => ({
     ...node,
     name: `${shape.cluster}-n${String(index + 1)}`,
+    host: hostNames[index % hostNames.length] ?? '',
     address: `${base}.${String(11 + index)}`,
     mac: `00155D0A0${(11 + index).toString(16).toUpperCase().padStart(3, '0')}`,
     sshHostKey: makeSshKeyPair(),
@@ -171,14 +179,12 @@ export function makeExample(options: ExampleOptions): ExampleInput {
     knownHosts,
     nginx: { http: all('http'), stream: all('stream') },
     dnsRecords: dnsRecords(shape.cluster, nodes),
-    hosts: [
-      {
-        name: 'hyperv1',
-        memoryMb: 65_536,
-        diskBytes: 2 * 2 ** 40,
-        images: [{ ...image, folder: 'D:\\Images\\ubuntu-node', content: imageContent() }],
-      },
-    ],
+    hosts: hostNames.map((name) => ({
+      name,
+      memoryMb: 65_536,
+      diskBytes: 2 * 2 ** 40,
+      images: [{ ...image, folder: 'D:\\Images\\ubuntu-node', content: imageContent() }],
+    })),
     image,
     repositories,
     bridgeYaml: (values) =>
@@ -187,31 +193,41 @@ export function makeExample(options: ExampleOptions): ExampleInput {
         maxRunningVms: String(nodes.length + 1),
         ...values,
       }),
+    texts,
     publish(values) {
-      const nodeCycleYml = fill('repository/node-cycle.yml', {
-        rkeBinary: values.rkeBinary,
-        stateDir: values.stateDir,
-        proxySshPort: String(values.proxy.port),
-        proxyUser: values.proxy.user,
-        proxyHostKey: values.proxy.hostKey,
-        proxyAddress: values.proxy.address,
-        dnsServers: values.dnsServers.map((server) => JSON.stringify(server)).join(', '),
-        dnsKeyName: values.dnsKeyName,
-        gitopsRepository: repositories.gitops,
-      });
-      const commit = firstCommit(repositories.user, join(options.dir, 'repositories', 'home'), {
+      const files = texts(values);
+      const commit = firstCommit(repositories.user, join(options.dir, 'repositories', 'home'), files.user);
+      firstCommit(repositories.gitops, join(options.dir, 'repositories', 'gitops'), files.gitops);
+      return { commit, nodeCycleYml: files.user['node-cycle.yml'] ?? '' };
+    },
+  };
+
+  function texts(values: PublishValues): Record<'user' | 'gitops', Record<string, string>> {
+    const nodeCycleYml = fill('repository/node-cycle.yml', {
+      rkeBinary: values.rkeBinary,
+      stateDir: values.stateDir,
+      proxySshPort: String(values.proxy.port),
+      proxyUser: values.proxy.user,
+      proxyHostKey: values.proxy.hostKey,
+      proxyAddress: values.proxy.address,
+      dnsServers: values.dnsServers.map((server) => JSON.stringify(server)).join(', '),
+      dnsKeyName: values.dnsKeyName,
+      gitopsRepository: repositories.gitops,
+      placement: hostNames.length === 1 ? 'sameHost' : 'spread',
+    });
+    return {
+      user: {
         'cluster.yml': clusterYml,
         'node-cycle.yml': nodeCycleYml,
         known_hosts: knownHosts,
         ...values.extraFiles,
-      });
-      firstCommit(repositories.gitops, join(options.dir, 'repositories', 'gitops'), {
+      },
+      gitops: {
         'README.md': fill('gitops/README.md'),
         'apps/ingress-nginx/values.yaml': fill('gitops/apps/ingress-nginx/values.yaml'),
-      });
-      return { commit, nodeCycleYml };
-    },
-  };
+      },
+    };
+  }
 }
 
 /** What the golden image brings: Docker, and the images that a join needs. */

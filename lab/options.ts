@@ -12,6 +12,8 @@ export interface LabSettings {
   /** `reject`: the stage (without its slot) whose gate is rejected. */
   approve: { how: 'ask' | 'auto' } | { how: 'reject'; stage: string };
   nodes: number;
+  /** Hyper-V hosts, each with its own bridge; the VMs are spread over them. */
+  hosts: number;
   /** Task that is killed in its middle; the pipeline is then queued again. */
   kill?: string | undefined;
   deadNode: boolean;
@@ -30,6 +32,7 @@ export const USAGE = [
   '  --seed N               another story (default 1)',
   '  --approve ask|auto|reject:STAGE   gates: ask is the default at a terminal, auto elsewhere',
   '  --nodes N              replace up to N nodes, one after the other (1 to 5)',
+  '  --hosts N              so many Hyper-V hosts, each with its own bridge (default 1, at most 3)',
   '  --kill TASK            SIGKILL in the middle of that task, then queue the pipeline again',
   '  --dead-node            the oldest node has lost its power',
   '  --dry-run              only print what would be done',
@@ -41,7 +44,7 @@ export const USAGE = [
   '  --verbose              also every line of rke and git',
 ];
 
-const VALUED = ['json', 'seed', 'approve', 'nodes', 'kill', 'example', 'sabotage', 'report'];
+const VALUED = ['json', 'seed', 'approve', 'nodes', 'hosts', 'kill', 'example', 'sabotage', 'report'];
 const FLAGS = ['dead-node', 'dry-run', 'keep', 'stand-ins', 'verbose', 'help'];
 
 /** @returns undefined when help was asked for. Throws NC9001. */
@@ -62,6 +65,7 @@ export function readSettings(argv: readonly string[], terminal: boolean): LabSet
     seed: count('seed', given.get('seed') ?? '1', 0, 2 ** 31),
     approve: approval(given.get('approve') ?? (terminal ? 'ask' : 'auto')),
     nodes: count('nodes', given.get('nodes') ?? '1', 1, 5),
+    hosts: count('hosts', given.get('hosts') ?? '1', 1, 3),
     kill: given.get('kill'),
     deadNode: given.has('dead-node'),
     dryRun: given.has('dry-run'),

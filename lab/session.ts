@@ -58,6 +58,7 @@ export async function runSession(
     dir,
     seed: settings.seed,
     shape: withDue(HOME, settings.nodes),
+    hosts: settings.hosts,
     standIns: settings.standIns,
     ...(settings.sabotage === 'dns-no-ttl-wait' ? { ttlSeconds: LONG_TTL_SECONDS } : {}),
     pipelines: (files) => sabotagedPipeline(settings.sabotage, files),

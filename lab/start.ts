@@ -35,6 +35,8 @@ export interface LabOptions {
   dir: string;
   seed: number;
   shape?: ExampleShape | undefined;
+  /** Hyper-V hosts, each with a bridge of its own. Default: one. */
+  hosts?: number | undefined;
   templates?: string | undefined;
   /** TTL of every record, instead of the example's. */
   ttlSeconds?: number | undefined;
@@ -51,7 +53,8 @@ export interface Lab {
   initial: InitialWorld;
   etcd: EtcdCluster;
   quorum: Quorum;
-  bridge: BridgeProcess;
+  /** One for each host, in the order of `example.hosts`. */
+  bridges: BridgeProcess[];
   proxy: RunningProxy;
   dns: RunningDns;
   builds: BuildService;
@@ -103,6 +106,7 @@ async function assemble(
     seed,
     nowMs: Date.now(),
     shape: options.shape,
+    hosts: options.hosts,
     templates: options.templates,
   });
   // The golden image was built from today's template, so that the bridge does not find it stale.
@@ -133,15 +137,13 @@ async function assemble(
   // One that fails must not leave the other behind: both are awaited.
   await Promise.allSettled(parts);
   const initial = await parts[0];
-  const { proxy, proxyKey, dns, bridge } = await parts[1];
-  // A person does this once, on the host: the bridge takes in the VMs that it did not make.
-  const adopted = bridge.command(
-    'adopt',
-    '--cluster',
-    example.cluster,
-    '--all-matching',
-    `${example.cluster}-n*`,
-    '--yes',
+  const { proxy, proxyKey, dns, bridges } = await parts[1];
+  // A person does this once, on each host: the bridge takes in the VMs that it did not make.
+  const names = `${example.cluster}-n*`;
+  const adopted = Promise.all(
+    bridges.map((bridge) =>
+      bridge.command('adopt', '--cluster', example.cluster, '--all-matching', names, '--yes'),
+    ),
   );
   // Looked at below; until then a failure must not end the process.
   adopted.catch(() => undefined);
@@ -172,7 +174,7 @@ async function assemble(
     dnsKeyName: dns.key.name,
     rkeBinary,
     stateDir,
-    extraFiles: options.pipelines?.(pipelineFiles()) ?? pipelineFiles(),
+    extraFiles: options.pipelines?.(pipelineFiles(bridges)) ?? pipelineFiles(bridges),
   });
   ends.push(
     runArgo(world, {
@@ -188,20 +190,20 @@ async function assemble(
   const builds = await serveBuilds(token);
   ends.push(() => builds.close());
   return {
-    ...{ dir, example, world, initial, etcd, quorum, bridge, proxy, dns, builds, stateDir, stop },
+    ...{ dir, example, world, initial, etcd, quorum, bridges, proxy, dns, builds, stateDir, stop },
     endpoints: endpointsOf({
       example,
-      bridge,
+      bridges,
       proxyKey: proxyKey.privateKey,
       dns,
       token,
       service: builds.url,
     }),
-    components: componentsOf({ world, example, etcd, etcdCalls: () => etcdCalls, bridge, proxy, dns }),
+    components: componentsOf({ world, example, etcd, etcdCalls: () => etcdCalls, bridges, proxy, dns }),
   };
 }
 
-/** The proxy, the zone and the host, started beside each other. */
+/** The proxy, the zone and the hosts, started beside each other. */
 async function startEdges(
   options: LabOptions,
   example: ExampleInput,
@@ -211,7 +213,7 @@ async function startEdges(
   proxy: RunningProxy;
   proxyKey: ReturnType<typeof makeSshKey>;
   dns: RunningDns;
-  bridge: BridgeProcess;
+  bridges: BridgeProcess[];
 }> {
   const { dir } = options;
   const use = options.standIns === true ? 'stand-in' : undefined;
@@ -234,18 +236,25 @@ async function startEdges(
     secondary: { address: '127.0.0.1', port: 0 },
     ...(use === undefined ? {} : { use }),
   });
-  const host = join(dir, 'host');
-  const engine = join(host, 'engine');
-  const bridge = writeEngine(engine, {
-    url: controlUrl,
-    host: example.hosts[0]?.name ?? '',
-    program: [join(DIST, 'lab', 'engine.cjs')],
-  }).then(() => startBridge(example, { dir: host, bundles: join(DIST, 'agent-bridge'), engine }));
-  for (const part of [proxy, dns, bridge])
+  const bridges = example.hosts.map(({ name }) =>
+    bridgeOn(example, name, join(dir, 'hosts', name), controlUrl),
+  );
+  for (const part of [proxy, dns, ...bridges])
     void part.then((one) => ends.push(() => one.stop())).catch(() => undefined);
   // One that fails must not leave the others behind: all are awaited.
-  await Promise.allSettled([proxy, dns, bridge]);
-  return { proxy: await proxy, proxyKey, dns: await dns, bridge: await bridge };
+  await Promise.allSettled([proxy, dns, ...bridges]);
+  return { proxy: await proxy, proxyKey, dns: await dns, bridges: await Promise.all(bridges) };
+}
+
+async function bridgeOn(
+  example: ExampleInput,
+  host: string,
+  dir: string,
+  controlUrl: string,
+): Promise<BridgeProcess> {
+  const engine = join(dir, 'engine');
+  await writeEngine(engine, { url: controlUrl, host, program: [join(DIST, 'lab', 'engine.cjs')] });
+  return startBridge(example, { dir, bundles: join(DIST, 'agent-bridge'), engine });
 }
 
 async function settled(world: LabWorld): Promise<void> {
@@ -265,14 +274,20 @@ function apiserverTls(files: ReadonlyMap<string, Uint8Array>): { cert: string; k
   return { cert: read('kube-apiserver.pem'), key: read('kube-apiserver-key.pem'), ca: read('kube-ca.pem') };
 }
 
-/** The product's own pipelines, as a user copies them into the repository. */
-function pipelineFiles(): Record<string, string> {
+/** `node-cycle-bridge`, and with several hosts `node-cycle-bridge-2` and so on. */
+const connectionName = (index: number): string => `node-cycle-bridge${index === 0 ? '' : `-${index + 1}`}`;
+
+/** The product's own pipelines, as a user copies them into the repository, with the names of all bridges in them. */
+function pipelineFiles(bridges: readonly BridgeProcess[]): Record<string, string> {
   const files: Record<string, string> = {};
   for (const folder of ['pipelines', 'pipelines/templates']) {
     for (const name of readdirSync(join(ROOT, folder))) {
       if (name.endsWith('.yml')) files[`${folder}/${name}`] = readFileSync(join(ROOT, folder, name), 'utf8');
     }
   }
+  const names = bridges.map((_, index) => connectionName(index)).join(', ');
+  const cycle = files['pipelines/cycle.yml'] ?? '';
+  files['pipelines/cycle.yml'] = cycle.replace(`bridge: ${connectionName(0)}\n`, `bridge: ${names}\n`);
   return files;
 }
 
@@ -311,13 +326,12 @@ async function untilQuiet(world: LabWorld): Promise<void> {
 
 function endpointsOf(parts: {
   example: ExampleInput;
-  bridge: BridgeProcess;
+  bridges: readonly BridgeProcess[];
   proxyKey: string;
   dns: RunningDns;
   token: string;
   service: string;
 }): Record<string, Endpoint> {
-  const { enrolled } = parts.bridge;
   const endpoint = (
     id: string,
     url: string,
@@ -326,13 +340,17 @@ function endpointsOf(parts: {
   ): Endpoint => ({
     ...{ id, url, scheme: 'None', authParameters, data },
   });
-  return {
-    'node-cycle-bridge': endpoint(
-      'bridge',
+  const bridges = parts.bridges.map(({ enrolled }, index) => [
+    connectionName(index),
+    endpoint(
+      `bridge${index + 1}`,
       enrolled.url,
       { certificate: enrolled.cert, key: enrolled.key },
       { serverFingerprint: enrolled.serverPin },
     ),
+  ]);
+  return {
+    ...(Object.fromEntries(bridges) as Record<string, Endpoint>),
     'node-cycle-nodes': endpoint('nodes', 'ssh://nodes', {
       privateKey: parts.example.nodeKey.private,
     }),

@@ -176,6 +176,16 @@ export const ERRORS = {
     remedy:
       'Build a newer image and queue with direction: back, which takes the new VM away; or install the pending updates on the new node and queue again; or set vm.requireNewer: false.',
   },
+  NC1228: {
+    title: 'A VM is known on two hosts.',
+    remedy:
+      'Find out on which host it runs, and remove the other one (a replica, or what a move left behind).',
+  },
+  NC1229: {
+    title: 'No host can take the successor.',
+    remedy:
+      'Give one of them room (memory, or maxRunningVms, budgets, images and sizes in its bridge.yaml), add its bridge to the task, or choose another vm.placement.',
+  },
   NC1230: { title: 'A node is not Ready.', remedy: 'Bring it back, or replace it first (node: its name).' },
   NC1231: {
     title: 'A node was cordoned by somebody else.',
@@ -481,6 +491,11 @@ export const ERRORS = {
     title: 'A git reference or path is not of a form that git accepts.',
     remedy: 'Correct the branch, URL or path in the configuration; nothing was run.',
   },
+  NC4061: {
+    title: 'Azure Repos did not answer as its documentation says.',
+    remedy:
+      'Check that the credential may create pull requests; see the status and the words of the service.',
+  },
   NC4080: {
     title: 'The reservation service does not answer for now.',
     remedy: 'Bring it back; the run that is queued again goes on where this one stopped.',
@@ -524,6 +539,14 @@ export const ERRORS = {
   NC5007: {
     title: 'The proxy or the CA file of the agent cannot be used.',
     remedy: "Correct the agent's `--proxyurl`, `.proxybypass` or `--sslcacert`, or the job's `HTTPS_PROXY`.",
+  },
+  NC5008: {
+    title: 'Two bridges are on the same host.',
+    remedy: 'Name each host once in the input bridge.',
+  },
+  NC5009: {
+    title: 'A host has no bridge in the input of the task.',
+    remedy: 'Give every task of the pipeline the bridges of all hosts.',
   },
   // --- 9xxx lab
   NC9001: { title: 'The lab does not know this option.', remedy: 'Run npm run lab -- --help.' },

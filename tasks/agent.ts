@@ -28,6 +28,8 @@ export interface PipelineAgent {
   input(name: string): string | undefined;
   required(name: string): string;
   connection(inputName: string): Connection | undefined;
+  /** Of an input that takes several, separated by commas: each once, in their order. */
+  connections(inputName: string): readonly Connection[];
   variable(name: string): string | undefined;
   /** The token of the running job, for the service's own REST interface. */
   accessToken(): Secret | undefined;

@@ -34,7 +34,14 @@ export function azureAgent(): PipelineAgent {
       if (value === undefined) throw new CodedError('NC5002', `The input "${name}" is empty.`);
       return value;
     },
-    connection: readConnection,
+    connection(inputName) {
+      const id = readInput(inputName);
+      return id === undefined ? undefined : readConnection(inputName, id);
+    },
+    connections(inputName) {
+      const ids = (readInput(inputName) ?? '').split(',').map((id) => id.trim());
+      return [...new Set(ids)].filter((id) => id !== '').map((id) => readConnection(inputName, id));
+    },
     variable: (name) => tl.getVariable(name),
     accessToken() {
       const token = tl.getEndpointAuthorizationParameter('SYSTEMVSSCONNECTION', 'AccessToken', true);
@@ -79,9 +86,7 @@ function readInput(name: string): string | undefined {
   return value;
 }
 
-function readConnection(inputName: string): Connection | undefined {
-  const id = readInput(inputName);
-  if (id === undefined) return undefined;
+function readConnection(inputName: string, id: string): Connection {
   const url = tl.getEndpointUrl(id, true);
   if (url === undefined)
     throw new CodedError(

@@ -11,6 +11,13 @@ export function mustConnect(agent: PipelineAgent, input: string): Connection {
   return found;
 }
 
+/** At least one. @throws CodedError NC5003 when the input names none. */
+export function mustConnectAll(agent: PipelineAgent, input: string): readonly Connection[] {
+  const found = agent.connections(input);
+  if (found.length === 0) throw new CodedError('NC5003', `The input "${input}" names no service connection.`);
+  return found;
+}
+
 /** @throws CodedError NC5004 when the connection lacks it. */
 export function secretPart(agent: PipelineAgent, connection: Connection, key: string): Secret {
   const found = connection.secret(key);

@@ -6,6 +6,7 @@ import { bridgeClient } from '../agent-bridge/client/client.ts';
 import { recoverState } from '../cycle/acts/rke.ts';
 import type { Config } from '../cycle/config.ts';
 import { clusterLink, holderOf, type Context, type RunIdentity } from '../cycle/context.ts';
+import type { HostBridge } from '../cycle/hosts.ts';
 import type { Recorder } from '../cycle/record.ts';
 import { basicPorts } from '../ports/basic.ts';
 import { CodedError } from '../ports/errors.ts';
@@ -15,7 +16,7 @@ import { PortError, type Ports } from '../ports/ports.ts';
 import { Secret } from '../ports/secret.ts';
 import type { Connection, PipelineAgent } from './agent.ts';
 import { runHasEnded } from './build-api.ts';
-import { mustConnect, secretPart } from './connections.ts';
+import { mustConnect, mustConnectAll, secretPart } from './connections.ts';
 import type { Link } from './links/link.ts';
 import { networkOf } from './network.ts';
 
@@ -43,7 +44,7 @@ export async function openContext(
   const say = (line: string) => agent.line(line);
 
   const nodesKey = secretPart(agent, mustConnect(agent, 'nodes'), 'privateKey');
-  const bridge = bridgeOf(agent, mustConnect(agent, 'bridge'), ports);
+  const bridges = mustConnectAll(agent, 'bridge').map((each) => bridgeOf(agent, each, ports));
   const rke = { binary: config.rke.binary, workDir: stateDir, configName: 'cluster.yml' };
   const git = (url: string, branch: string, name: string, credential: GitCredential) =>
     gitRepo({
@@ -65,7 +66,7 @@ export async function openContext(
     gitops:
       config.ingress &&
       git(config.ingress.repository, config.ingress.branch, 'gitops', credentialOf(agent, 'gitops', false)),
-    bridge,
+    bridges,
     proxies: [],
     dns: undefined,
     reservations: undefined,
@@ -107,19 +108,21 @@ function bridgeOf(
   agent: PipelineAgent,
   connection: Connection,
   ports: Pick<Context['ports'], 'http' | 'clock' | 'random'>,
-) {
+): HostBridge {
   const serverPin = connection.data('serverFingerprint');
   if (serverPin === undefined)
     throw new CodedError('NC5004', `The service connection "${connection.name}" has no serverFingerprint.`);
-  return bridgeClient({
+  const url = connection.url.replace(/\/$/, '');
+  const client = bridgeClient({
     http: ports.http,
     clock: ports.clock,
     random: ports.random,
-    url: connection.url.replace(/\/$/, ''),
+    url,
     serverPin,
     cert: secretPart(agent, connection, 'certificate').reveal(),
     key: secretPart(agent, connection, 'key'),
   });
+  return { url, client };
 }
 
 /** Who runs. A run of the service has all of these; a local one names itself. */

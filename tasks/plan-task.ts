@@ -1,5 +1,6 @@
 /** PlanCycle as a task: the decision as outputs and as a table, the lock, and its release. */
 import { annotateFacts, release, takeTheLock } from '../cycle/acts/facts.ts';
+import { bridgeOn } from '../cycle/hosts.ts';
 import type { Because } from '../cycle/plan/due.ts';
 import { endingSoon } from '../cycle/plan/expiry.ts';
 import { renderPath } from '../cycle/plan/path.ts';
@@ -128,19 +129,19 @@ function finish(task: Task, decision: Decision, world: PlanWorld, dryRun: boolea
   };
 }
 
-function warnOfEnds({ agent, ctx }: Task, { host, nowMs }: PlanWorld): void {
-  const certificates = [
+function warnOfEnds({ agent, ctx }: Task, { hosts, nowMs }: PlanWorld): void {
+  const certificates = hosts.flatMap(({ host, certificateExpiresAt }) => [
     {
-      what: 'The certificate of the bridge',
-      endsMs: Date.parse(host.certificateExpiresAt),
+      what: `The certificate of the bridge on ${host}`,
+      endsMs: Date.parse(certificateExpiresAt),
       remedy: 'Make a new one on the host, and put its fingerprint into the service connection.',
     },
     {
-      what: "The agent's certificate for the bridge",
-      endsMs: ctx.bridge.certificateEndsMs,
+      what: `The agent's certificate for the bridge on ${host}`,
+      endsMs: bridgeOn(ctx.bridges, host).client.certificateEndsMs,
       remedy: 'Run bridge-admin enroll on the host again, and renew the service connection.',
     },
-  ];
+  ]);
   for (const message of endingSoon(certificates, nowMs)) agent.warning({ message });
 }
 

@@ -33,7 +33,7 @@ export type TaskOutcome =
 
 /** What a task consists of: `tasks/<Task>/work.ts`. Nothing of it is loaded before the configuration is valid. */
 export interface Work {
-  /** What it talks to besides the bridge, the repositories and the cluster. */
+  /** What it talks to besides the bridges, the repositories and the cluster. */
   links: readonly Link[];
   run(task: Task): Promise<TaskOutcome>;
 }

@@ -1,9 +1,11 @@
-/** Changes on the host, through the bridge: each is a job that outlives this process and is joined again. */
+/** Changes on a host, through its bridge: each is a job that outlives this process and is joined again. */
 import { jobKey, targetOf } from '../../agent-bridge/client/client.ts';
 import type { ChangeName, Params, Result } from '../../agent-bridge/protocol/operations.ts';
 import { CodedError } from '../../ports/errors.ts';
 import { waitMs, type Context } from '../context.ts';
+import { bridgeOn, naming, readAllVms, type HostBridge } from '../hosts.ts';
 import { forgetAddress, pinHost } from '../plan/known-hosts.ts';
+import type { VmPlace } from '../steps/delete-vm.ts';
 import type { ProvisionActs } from '../steps/provision-node.ts';
 import { requireLock } from './facts.ts';
 import { editFile } from './git.ts';
@@ -19,20 +21,22 @@ export type HostOutcome<O extends ChangeName> =
  */
 export async function changeOnHost<O extends ChangeName>(
   ctx: Context,
+  bridge: HostBridge,
   op: O,
   params: Params<O>,
   deadlineMs: number,
   signal: AbortSignal,
 ): Promise<HostOutcome<O>> {
-  const { bridge, config } = ctx;
+  const { config } = ctx;
+  const { client } = bridge;
   const target = targetOf(op, params);
-  const { jobs } = await bridge.read('vm.read', { cluster: config.cluster }, waitMs(SUBMIT_MS, signal));
+  const { jobs } = await client.read('vm.read', { cluster: config.cluster }, waitMs(SUBMIT_MS, signal));
   const ours = jobs.filter((job) => job.op === op && job.target === target);
   const running = ours.find((job) => job.endedAt === undefined);
   const finished = ours.find((job) => job.endedAt !== undefined);
   const handle =
     running === undefined
-      ? await bridge.submit(
+      ? await client.submit(
           op,
           params,
           jobKey(op, params, config.cluster, finished?.id),
@@ -41,13 +45,13 @@ export async function changeOnHost<O extends ChangeName>(
       : { op, id: running.id, state: running.state };
   if (running !== undefined)
     ctx.say(`The job ${running.id} of an earlier run is already at it; its end is awaited.`);
-  const ended = await bridge.waitFor(handle, {
+  const ended = await client.waitFor(handle, {
     ...waitMs(deadlineMs, signal),
-    onLog: (line) => ctx.say(`host: ${line}`),
+    onLog: (line) => ctx.say(`${bridge.host ?? 'host'}: ${line}`),
   });
-  const [entries, hash] = bridge.lastHead()?.split(':') ?? [];
+  const [entries, hash] = client.lastHead()?.split(':') ?? [];
   if (entries !== undefined && hash !== undefined)
-    ctx.record({ kind: 'logHead', host: 'bridge', entries: Number(entries), hash });
+    ctx.record({ kind: 'logHead', host: bridge.host ?? bridge.url, entries: Number(entries), hash });
   if (ended.kind === 'done') return { kind: 'done', result: ended.result };
   return {
     kind: 'failed',
@@ -59,24 +63,34 @@ export async function changeOnHost<O extends ChangeName>(
 /** Throws CodedError NC1253 when the job failed; whether it is tried again is the engine's to say. */
 async function change<O extends ChangeName>(
   ctx: Context,
+  host: string,
   op: O,
   params: Params<O>,
   deadlineMs: number,
   signal: AbortSignal,
 ): Promise<Result<O>> {
-  const ended = await changeOnHost(ctx, op, params, deadlineMs, signal);
+  const bridge = bridgeOn(ctx.bridges, host);
+  const ended = await naming(bridge, changeOnHost(ctx, bridge, op, params, deadlineMs, signal));
   if (ended.kind === 'done') return ended.result;
-  throw new CodedError('NC1253', `${op}: ${ended.code}.`, ended.evidence);
+  throw new CodedError('NC1253', `${op} on ${host}: ${ended.code}.`, ended.evidence);
 }
 
 export async function createVm(
   ctx: Context,
-  order: Parameters<ProvisionActs['createVm']>[0],
+  host: string,
+  order: Parameters<ProvisionActs['createVm']>[1],
   signal: AbortSignal,
 ): Promise<void> {
   const fence = await requireLock(ctx, signal);
   const { cluster, vm } = ctx.config;
-  const made = await change(ctx, 'vm.create', { cluster, ...order, fence }, vm.bootMinutes * 60_000, signal);
+  const made = await change(
+    ctx,
+    host,
+    'vm.create',
+    { cluster, ...order, fence },
+    vm.bootMinutes * 60_000,
+    signal,
+  );
   ctx.record({
     kind: 'evidence',
     subject: order.node,
@@ -84,19 +98,24 @@ export async function createVm(
   });
 }
 
-export async function buildImage(ctx: Context, image: string, signal: AbortSignal): Promise<void> {
+export async function buildImage(
+  ctx: Context,
+  host: string,
+  image: string,
+  signal: AbortSignal,
+): Promise<void> {
   await requireLock(ctx, signal);
-  await change(ctx, 'image.build', { image }, ctx.config.vm.buildMinutes * 60_000, signal);
+  await change(ctx, host, 'image.build', { image }, ctx.config.vm.buildMinutes * 60_000, signal);
 }
 
-export async function stopVm(ctx: Context, id: string, signal: AbortSignal): Promise<void> {
+export async function stopVm(ctx: Context, { id, host }: VmPlace, signal: AbortSignal): Promise<void> {
   const fence = await requireLock(ctx, signal);
-  await change(ctx, 'vm.stop', { cluster: ctx.config.cluster, id, fence }, 600_000, signal);
+  await change(ctx, host, 'vm.stop', { cluster: ctx.config.cluster, id, fence }, 600_000, signal);
 }
 
-export async function deleteVm(ctx: Context, id: string, signal: AbortSignal): Promise<void> {
+export async function deleteVm(ctx: Context, { id, host }: VmPlace, signal: AbortSignal): Promise<void> {
   const fence = await requireLock(ctx, signal);
-  await change(ctx, 'vm.delete', { cluster: ctx.config.cluster, id, fence }, 1_200_000, signal);
+  await change(ctx, host, 'vm.delete', { cluster: ctx.config.cluster, id, fence }, 1_200_000, signal);
 }
 
 export async function pinHostKeys(
@@ -106,11 +125,7 @@ export async function pinHostKeys(
   port: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const { vms } = await ctx.bridge.read(
-    'vm.read',
-    { cluster: ctx.config.cluster },
-    waitMs(SUBMIT_MS, signal),
-  );
+  const vms = await readAllVms(ctx.bridges, ctx.config.cluster, waitMs(SUBMIT_MS, signal));
   const keys =
     vms.find((vm) => vm.marker?.cluster === ctx.config.cluster && vm.marker.node === node && !vm.setAside)
       ?.sshHostKeys ?? [];

@@ -2,6 +2,7 @@
 import { CodedError } from '../../ports/errors.ts';
 import { waitMs, type Context } from '../context.ts';
 import type { Reservation, ReservationService } from '../edge/reservation/service.ts';
+import { readAllVms } from '../hosts.ts';
 import { vmOf } from '../observed.ts';
 import { inRanges } from '../plan/addresses.ts';
 import { Refused, refuse } from '../step.ts';
@@ -73,11 +74,12 @@ export async function releaseAddress(
  */
 export async function createVmOrGiveBack(
   ctx: Context,
-  order: Parameters<typeof createVm>[1],
+  host: string,
+  order: Parameters<typeof createVm>[2],
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await createVm(ctx, order, signal);
+    await createVm(ctx, host, order, signal);
   } catch (error) {
     const failed = error instanceof CodedError && error.code === 'NC1253';
     if (failed && order.mac !== undefined && !signal.aborted)
@@ -89,7 +91,7 @@ export async function createVmOrGiveBack(
 async function giveBackIfGone(ctx: Context, node: string, mac: string, signal: AbortSignal): Promise<void> {
   try {
     const { cluster } = ctx.config;
-    const { vms } = await ctx.bridge.read('vm.read', { cluster }, waitMs(READ_MS, signal));
+    const vms = await readAllVms(ctx.bridges, cluster, waitMs(READ_MS, signal));
     const there = vms.some((vm) => vm.mac === mac || vm.name === node);
     if (there || vmOf({ vms }, cluster, node, { setAside: true }) !== undefined) return;
     await releaseAddress(ctx, node, mac, signal);

@@ -17,9 +17,9 @@ import { editClusterYml, runRkeUp } from './rke.ts';
 
 export function provisionActs(ctx: Context): ProvisionActs {
   return {
-    buildImage: (image, signal) => buildImage(ctx, image, signal),
+    buildImage: (host, image, signal) => buildImage(ctx, host, image, signal),
     reserveAddress: (name, signal) => reserveAddress(ctx, name, signal),
-    createVm: (order, signal) => createVmOrGiveBack(ctx, order, signal),
+    createVm: (host, order, signal) => createVmOrGiveBack(ctx, host, order, signal),
     pinHostKeys: (node, address, port, signal) => pinHostKeys(ctx, node, address, port, signal),
     collectEvidence: (node, address, like, signal) => collectEvidence(ctx, node, address, like, signal),
   };
@@ -50,8 +50,8 @@ export function removeRoleActs(ctx: Context): RemoveRoleActs {
 
 export function deleteVmActs(ctx: Context): DeleteVmActs {
   return {
-    stopVm: (id, signal) => stopVm(ctx, id, signal),
-    deleteVm: (id, signal) => deleteVm(ctx, id, signal),
+    stopVm: (vm, signal) => stopVm(ctx, vm, signal),
+    deleteVm: (vm, signal) => deleteVm(ctx, vm, signal),
     forgetHostKeys: (node, address, signal) => forgetHostKeys(ctx, node, address, signal),
     changeDns: (change, signal) => changeDns(ctx, change, signal),
     label: (node, labels, signal) => label(ctx, node, labels, signal),

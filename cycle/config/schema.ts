@@ -108,6 +108,10 @@ export const configSchema = z.strictObject({
       }),
       'Size (an id in bridge.yaml) for each role; a node with several roles takes the first of controlplane, etcd, worker.',
     ),
+    placement: doc(
+      z._default(z.enum(['sameHost', 'spread']), 'sameHost'),
+      'Which Hyper-V host a successor is made on: the one of the node that it replaces, or with spread one without another etcd member (as long as there is one), with most free memory. On another host it inherits nothing of the old VM.',
+    ),
     bootMinutes: doc(z._default(z.number().check(z.positive()), 15), 'Longest time from creation to SSH.'),
     buildMinutes: doc(z._default(z.number().check(z.positive()), 90), 'Longest time of an image build.'),
     requireNewer: doc(

@@ -20,20 +20,28 @@ const DAY_MS = 86_400_000;
 /** Every node with its age, oldest first; names break ties so that two runs agree. */
 export function judgeAges(
   config: Config,
-  world: Slice<'nowMs' | 'kube' | 'vms' | 'host'>,
+  world: Slice<'nowMs' | 'kube' | 'vms' | 'hosts'>,
   because: Because,
 ): DueNode[] {
   const vms = new Map<string, VmView>();
   for (const vm of world.vms) {
     if (vm.marker?.cluster === config.cluster && !vm.setAside) vms.set(vm.marker.node, vm);
   }
-  const image = world.host.images.find((candidate) => candidate.id === config.vm.image);
+  // Each host builds its own image; a node is compared with the one of the host that its VM is on.
+  const images = new Map(
+    world.hosts.map(({ host, images: of }) => [host, of.find(({ id }) => id === config.vm.image)]),
+  );
   return world.kube.nodes
     .map((node): DueNode => {
       const vm = vms.get(node.name);
       const bornMs = Math.min(node.createdAtMs, vm === undefined ? Infinity : Date.parse(vm.createdAt));
       const ageDays = (world.nowMs - bornMs) / DAY_MS;
-      return { node, vm, ageDays, reason: reasonFor(config, vm, ageDays, image, because) };
+      return {
+        node,
+        vm,
+        ageDays,
+        reason: reasonFor(config, vm, ageDays, images.get(vm?.host ?? ''), because),
+      };
     })
     .sort((a, b) => b.ageDays - a.ageDays || (a.node.name < b.node.name ? -1 : 1));
 }

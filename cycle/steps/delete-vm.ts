@@ -1,14 +1,16 @@
 /** DeleteVm: the VM of the node that has left is off and set aside; the cycle's facts are cleared. */
+import type { VmView } from '../../agent-bridge/protocol/operations.ts';
 import { upstreamServers } from '../edge/nginx/upstreams.ts';
 import type { Config } from '../config/schema.ts';
 import { finished, NO_FACTS, type Facts } from '../facts.ts';
 import { addressOf, kubeNode, vmOf, withNode, type Slice } from '../observed.ts';
 import { membersOn, type Swap } from '../edge/dns/zone.ts';
+import { claimOf } from '../plan/claims.ts';
 import { forgetAddress } from '../plan/known-hosts.ts';
 import { whyNodeStays } from '../plan/leaving.ts';
 import { aliasSet, fullName, nodeRecord } from '../plan/dns-records.ts';
 import { macToKeep, releases, withReservation } from '../plan/reservations.ts';
-import { refuse, type Action, type Plan } from '../step.ts';
+import { isRefusal, refuse, type Action, type Plan } from '../step.ts';
 import { REPLACES_LABEL } from './rke-add-node.ts';
 
 export type DeleteVmWorld = Slice<
@@ -34,10 +36,13 @@ export interface DeleteVmInput {
   mode: 'delete' | 'stop';
 }
 
+/** A VM and the host that it is on. */
+export type VmPlace = Pick<VmView, 'id' | 'host'>;
+
 export interface DeleteVmActs {
-  stopVm(id: string, signal: AbortSignal): Promise<void>;
+  stopVm(vm: VmPlace, signal: AbortSignal): Promise<void>;
   /** Sets the VM aside. */
-  deleteVm(id: string, signal: AbortSignal): Promise<void>;
+  deleteVm(vm: VmPlace, signal: AbortSignal): Promise<void>;
   /** Commits known_hosts without the keys of the address. */
   forgetHostKeys(node: string, address: string, signal: AbortSignal): Promise<void>;
   changeDns(change: Swap, signal: AbortSignal): Promise<void>;
@@ -54,20 +59,8 @@ export function planDeleteVm<W extends DeleteVmWorld>(
 ): Plan<W> {
   const { leaving, staying } = input;
   const settleMs = config.pace.settleSeconds * 1000;
-  const claims = world.vms.filter(
-    (candidate) =>
-      candidate.marker?.cluster === config.cluster &&
-      candidate.marker.node === leaving &&
-      !candidate.setAside,
-  );
-  if (claims.length > 1) {
-    return refuse(
-      'NC1219',
-      `${claims.length} VMs say that they are ${leaving}.`,
-      claims.map((claim) => `${claim.name} (${claim.id}) on ${claim.host}`),
-    );
-  }
-  const vm = claims[0];
+  const vm = claimOf(config, world, leaving);
+  if (isRefusal(vm)) return vm;
   if (input.mode === 'stop') {
     if (vm === undefined)
       return refuse(
@@ -78,9 +71,9 @@ export function planDeleteVm<W extends DeleteVmWorld>(
     if (vm.state === 'off') return [];
     const stop: Action<W> = {
       id: `vm.stop ${leaving}`,
-      reason: `${leaving} is dead to the cluster, but its VM is ${vm.state}: it must not come back while it is replaced`,
+      reason: `${leaving} is dead to the cluster, but its VM on ${vm.host} is ${vm.state}: it must not come back while it is replaced`,
       irreversible: true,
-      apply: (signal) => acts.stopVm(vm.id, signal),
+      apply: (signal) => acts.stopVm(vm, signal),
       done: (o) => vmOf(o, config.cluster, leaving)?.state === 'off',
       settleMs,
       predict: (o) => ({
@@ -129,9 +122,9 @@ export function planDeleteVm<W extends DeleteVmWorld>(
   if (vm !== undefined) {
     actions.push({
       id: `vm.delete ${leaving}`,
-      reason: `nothing refers to ${leaving} any more; its VM ${vm.id} is set aside and purged later`,
+      reason: `nothing refers to ${leaving} any more; its VM ${vm.id} on ${vm.host} is set aside and purged later`,
       irreversible: true,
-      apply: (signal) => acts.deleteVm(vm.id, signal),
+      apply: (signal) => acts.deleteVm(vm, signal),
       done: (o) => vmOf(o, config.cluster, leaving) === undefined,
       settleMs,
       predict: (o) => ({

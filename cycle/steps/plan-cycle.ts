@@ -7,9 +7,11 @@ import type { Config } from '../config/schema.ts';
 import { windowOpen } from '../config/window.ts';
 import { factsToAnnotations, finished, pairOf, type Direction, type Facts, NO_FACTS } from '../facts.ts';
 import { entryOf, isOff, kubeNode, vmAddress, vmOf, type World } from '../observed.ts';
+import { knownTwice } from '../plan/claims.ts';
 import { judgeAges, type Because, type DueNode } from '../plan/due.ts';
 import { judgeWholePath } from '../plan/etcd-path.ts';
 import { interruptions } from '../plan/interruptions.ts';
+import { placeSuccessor } from '../plan/placement.ts';
 import { nameSuccessor } from '../plan/successor.ts';
 import { preflight } from '../plan/preflight.ts';
 import { releases, type ReleaseActs } from '../plan/reservations.ts';
@@ -68,6 +70,8 @@ export function decide(config: Config, input: PlanInput, world: PlanWorld): Deci
   if (typeof lock === 'object')
     return { kind: 'nothing', reason: `another run is in progress: ${lock.heldBy}` };
 
+  const twice = knownTwice(config, world);
+  if (twice !== undefined) return twice;
   const unfinished = unfinishedFacts(config, world);
   if (unfinished !== undefined) return continueCycle(config, input, world, unfinished);
   if (input.direction === 'back')
@@ -89,24 +93,27 @@ function beginCycle(config: Config, input: PlanInput, world: PlanWorld): Decisio
   if (vm === undefined || !vm.adopted) return notAdopted(config, world, node.name, entry.address);
   const successor = nameSuccessor(config, world, entry.roles);
   if (isRefusal(successor)) return successor;
+  const host = placeSuccessor(config, world, node.name, entry.roles);
   const facts: Facts = {
     ...NO_FACTS,
     ...finished(world.facts),
     old: {
       name: node.name,
       address: entry.address,
+      host: vm.host,
       vmId: vm.id,
       mac: vm.mac,
       roles: entry.roles,
       labels: entry.labels,
       taints: entry.taints,
     },
-    successor,
+    successor: isRefusal(host) ? successor : { ...successor, host },
     reason,
     startedAtMs: world.nowMs,
     foreignCordon: node.unschedulable,
   };
-  return judged(config, { ...world, facts }, { facts, resumed: false, reason, dead });
+  const noRoom = isRefusal(host) ? host : deletions(world, vm.host);
+  return judged(config, { ...world, facts }, { facts, resumed: false, reason, dead }, noRoom);
 }
 
 function continueCycle(config: Config, input: PlanInput, world: PlanWorld, unfinished: Facts): Decision {
@@ -136,6 +143,7 @@ function judged(
   config: Config,
   world: PlanWorld,
   cycle: { facts: Facts; resumed: boolean; reason: string; dead: boolean },
+  noRoom?: Refusal,
 ): Decision {
   const pair = pairOf(cycle.facts);
   if (pair === undefined) return refuse('NC1219', 'The facts of the cycle name no pair.');
@@ -146,7 +154,7 @@ function judged(
       (cycle.facts.old?.roles.includes('etcd') === true
         ? judgeWholePath(world, config, pair.leaving, dead)
         : undefined) ??
-      capacity(config, world) ??
+      noRoom ??
       // What ran on a dead node is interrupted already.
       (dead ? undefined : interruptions(config, world, pair.leaving));
     if (objection !== undefined) return objection;
@@ -221,8 +229,11 @@ export function unfinishedFacts(config: Config, world: World): Facts | undefined
     return {
       ...NO_FACTS,
       ...finished(world.facts),
-      old: { name: marker.replaces, address, vmId: old?.id, mac: old?.mac, roles: entry?.roles ?? [] },
-      successor: { name: marker.node, address: marker.address },
+      old: {
+        ...{ name: marker.replaces, address, roles: entry?.roles ?? [] },
+        ...{ host: old?.host, vmId: old?.id, mac: old?.mac },
+      },
+      successor: { name: marker.node, address: marker.address, host: vm.host },
       reason: `the marker of ${marker.node} (or its label ${REPLACES_LABEL}) says that it replaces ${marker.replaces}`,
       startedAtMs: Date.parse(marker.createdAt),
     };
@@ -246,38 +257,19 @@ export function isDead(config: Config, world: World, name: string): boolean {
   );
 }
 
-function capacity(config: Config, world: World): Refusal | undefined {
-  const running = world.vms.filter(
-    (vm) => vm.state === 'running' && !vm.setAside && vm.marker !== undefined,
-  ).length;
-  const policy = world.host.clientPolicy;
-  if (running + 1 > policy.maxRunningVms) {
-    return refuse(
-      'NC1218',
-      `One VM more would be ${running + 1}; the bridge allows this client ${policy.maxRunningVms}.`,
-      ['bridge.yaml: maxRunningVms'],
-    );
-  }
-  if (policy.budgetsLeft.creations < 1 || policy.budgetsLeft.deletions < 1) {
-    return refuse('NC1218', "Today's budget of the bridge is spent.", [
-      `creations left: ${policy.budgetsLeft.creations}`,
-      `deletions left: ${policy.budgetsLeft.deletions}`,
-    ]);
-  }
-  if (!policy.images.includes(config.vm.image)) {
-    return refuse('NC1218', `The bridge does not allow the image ${config.vm.image}.`, [
-      `allowed: ${policy.images.join(', ')}`,
-    ]);
-  }
-  return undefined;
+/** Judged now, since the old VM goes at the end of the cycle. */
+function deletions(world: World, host: string): Refusal | undefined {
+  const left = world.hosts.find((seen) => seen.host === host)?.clientPolicy.budgetsLeft.deletions ?? 0;
+  if (left > 0) return undefined;
+  return refuse('NC1218', `Today's budget of the bridge on ${host} is spent.`, [`deletions left: ${left}`]);
 }
 
 function notAdopted(config: Config, world: World, node: string, address: string): Refusal {
   const vm = world.vms.find((candidate) => candidate.addresses.includes(address) || candidate.name === node);
   const command =
     vm === undefined
-      ? `no VM of the host has the address ${address} or the name ${node}`
-      : `on the host: adopt --cluster ${config.cluster} --node ${node} ${vm.id}`;
+      ? `no VM of ${world.hosts.map(({ host }) => host).join(', ')} has the address ${address} or the name ${node}`
+      : `on ${vm.host}: adopt --cluster ${config.cluster} --node ${node} ${vm.id}`;
   return refuse('NC1216', `The bridge does not know the VM of ${node}.`, [command]);
 }
 

@@ -4,6 +4,7 @@ import { isoTime } from '../time.ts';
 import { firstFree, inRanges } from '../plan/addresses.ts';
 import type { Config, Role } from '../config/schema.ts';
 import { UNKNOWN, type NodeEvidence } from '../evidence/read.ts';
+import type { HostSeen } from '../hosts.ts';
 import {
   addressOf,
   cycleRoles,
@@ -13,16 +14,19 @@ import {
   vmOf,
   type Slice,
 } from '../observed.ts';
-import { refuse, type Action, type Plan } from '../step.ts';
+import { isRefusal, refuse, type Action, type Plan, type Refusal } from '../step.ts';
+import { claimOf } from '../plan/claims.ts';
 import { pinnedKeys, pinHost } from '../plan/known-hosts.ts';
 import { imageIsNewer, whyNotNewer } from '../plan/newer.ts';
+import { placeSuccessor } from '../plan/placement.ts';
 import { reservationOf, withReservation } from '../plan/reservations.ts';
+import { sizeFor } from '../plan/size.ts';
 
 export type ProvisionWorld = Slice<
   | 'nowMs'
   | 'facts'
   | 'lock'
-  | 'host'
+  | 'hosts'
   | 'vms'
   | 'jobs'
   | 'intent'
@@ -39,10 +43,11 @@ export interface ProvisionInput {
 
 /** What the step may do to the world. */
 export interface ProvisionActs {
-  buildImage(image: string, signal: AbortSignal): Promise<void>;
+  buildImage(host: string, image: string, signal: AbortSignal): Promise<void>;
   /** Reserves MAC and address under the node's name, and writes them on the Lease. */
   reserveAddress(name: string, signal: AbortSignal): Promise<void>;
   createVm(
+    host: string,
     order: {
       node: string;
       role: string;
@@ -75,17 +80,8 @@ export function planProvision<W extends ProvisionWorld>(
   const { leaving, staying } = input;
   const settleMs = config.pace.settleSeconds * 1000;
   const bootMs = config.vm.bootMinutes * 60_000;
-  const twice = world.vms.filter(
-    (vm) => vm.marker?.cluster === config.cluster && vm.marker.node === staying && !vm.setAside,
-  );
-  if (twice.length > 1) {
-    return refuse(
-      'NC1219',
-      `${twice.length} VMs say that they are ${staying}.`,
-      twice.map((vm) => `${vm.name} (${vm.id}) on ${vm.host}`),
-    );
-  }
-  const vm = twice[0];
+  const vm = claimOf(config, world, staying);
+  if (isRefusal(vm)) return vm;
   const roles = cycleRoles(world, leaving);
   const port = Number(entryPort(world, leaving));
   const actions: Action<W>[] = [];
@@ -95,35 +91,30 @@ export function planProvision<W extends ProvisionWorld>(
     if (aside !== undefined) {
       return refuse(
         'NC1217',
-        `The VM of ${staying} was set aside; it comes back by a person's \`undelete ${aside.id}\` on the host.`,
+        `The VM of ${staying} was set aside; it comes back by a person's \`undelete ${aside.id}\` on ${aside.host}.`,
         [
           `${aside.name} (${aside.id}) on ${aside.host}, to be purged at ${aside.purgeAt ?? 'an unknown time'}`,
         ],
       );
     }
-    const image = world.host.images.find((candidate) => candidate.id === config.vm.image);
+    const host = hostFor(config, world, input, roles);
+    if (isRefusal(host)) return host;
+    const images = imagesOn(world, host);
+    const image = images.find(({ id }) => id === config.vm.image);
     if (image === undefined)
       return refuse(
         'NC1223',
-        `The host has no image "${config.vm.image}".`,
-        world.host.images.map((i) => i.id),
+        `${host} has no image "${config.vm.image}".`,
+        images.map((i) => i.id),
       );
     if (image.stale) {
       actions.push({
         id: `image.build ${image.id}`,
-        reason: `the image of ${image.builtAt} was made from older sources than today's`,
-        apply: (signal) => acts.buildImage(image.id, signal),
-        done: (o) => o.host.images.some((i) => i.id === image.id && !i.stale),
+        reason: `the image of ${image.builtAt} on ${host} was made from older sources than today's`,
+        apply: (signal) => acts.buildImage(host, image.id, signal),
+        done: (o) => imagesOn(o, host).some((i) => i.id === image.id && !i.stale),
         settleMs,
-        predict: (o) => ({
-          ...o,
-          host: {
-            ...o.host,
-            images: o.host.images.map((i) =>
-              i.id === image.id ? { ...i, stale: false, builtAt: isoTime(o.nowMs) } : i,
-            ),
-          },
-        }),
+        predict: (o) => withBuiltImage(o, host, image.id),
       });
     }
     const old = vmOf(world, config.cluster, leaving);
@@ -155,11 +146,18 @@ export function planProvision<W extends ProvisionWorld>(
         }),
       });
     }
+    // Notes, start order and VLAN are read on the host itself, so they do not go from one host to another.
+    const heir = old?.host === host ? old : undefined;
+    const inherits =
+      old === undefined || heir !== undefined
+        ? ''
+        : `, without the notes, the start order and the VLAN that its predecessor has on ${old.host}`;
     actions.push({
       id: `vm.create ${staying}`,
-      reason: `no VM of this cluster is ${staying}, which replaces ${leaving}`,
+      reason: `no VM of this cluster is ${staying}, which replaces ${leaving}; it is made on ${host}${inherits}`,
       apply: (signal) =>
         acts.createVm(
+          host,
           {
             node: staying,
             role: roles[0] ?? 'worker',
@@ -167,14 +165,14 @@ export function planProvision<W extends ProvisionWorld>(
             image: image.id,
             ...(address === undefined ? {} : { address }),
             ...(reserved === undefined ? {} : { mac: reserved.mac }),
-            ...(old === undefined ? {} : { inheritFrom: old.id }),
+            ...(heir === undefined ? {} : { inheritFrom: heir.id }),
             replaces: leaving,
           },
           signal,
         ),
       done: (o) => vmOf(o, config.cluster, staying) !== undefined,
       settleMs,
-      predict: (o) => ({ ...o, vms: [...o.vms, predictedVm(o, config, staying, leaving, address)] }),
+      predict: (o) => ({ ...o, vms: [...o.vms, predictedVm(o, config, input, host, address)] }),
     });
   }
 
@@ -273,13 +271,35 @@ export function planProvision<W extends ProvisionWorld>(
   return actions;
 }
 
-/** Size of the first role that has one, in the order of weight. */
-export function sizeFor(config: Config, roles: readonly Role[]): string | undefined {
-  for (const role of ['controlplane', 'etcd', 'worker'] as const) {
-    const size = config.vm.sizes[role];
-    if (roles.includes(role) && size !== undefined) return size;
-  }
-  return undefined;
+/** Where PlanCycle placed it; placed here when that is not known any more. */
+function hostFor(
+  config: Config,
+  world: ProvisionWorld,
+  { leaving, staying }: ProvisionInput,
+  roles: readonly Role[],
+): string | Refusal {
+  const { successor } = world.facts;
+  if (successor?.name !== staying || successor.host === undefined)
+    return placeSuccessor(config, world, leaving, roles);
+  const { host } = successor;
+  if (world.hosts.some((seen) => seen.host === host)) return host;
+  return refuse('NC1229', `${staying} is to be made on ${host}, and no bridge of this task is there.`, [
+    `hosts: ${world.hosts.map((seen) => seen.host).join(', ')}`,
+  ]);
+}
+
+function imagesOn(world: Slice<'hosts'>, host: string): HostSeen['images'] {
+  return world.hosts.find((seen) => seen.host === host)?.images ?? [];
+}
+
+function withBuiltImage<W extends ProvisionWorld>(world: W, host: string, id: string): W {
+  const built = { stale: false, builtAt: isoTime(world.nowMs) };
+  const hosts = world.hosts.map((seen) =>
+    seen.host === host
+      ? { ...seen, images: seen.images.map((image) => (image.id === id ? { ...image, ...built } : image)) }
+      : seen,
+  );
+  return { ...world, hosts };
 }
 
 function entryPort(world: ProvisionWorld, node: string): string {
@@ -330,14 +350,14 @@ function expects(world: ProvisionWorld, node: string): string {
 function predictedVm(
   world: ProvisionWorld,
   config: Config,
-  staying: string,
-  leaving: string,
+  { leaving, staying }: ProvisionInput,
+  host: string,
   address: string | undefined,
 ): VmView {
   const createdAt = isoTime(world.nowMs);
   return {
     id: '00000000-0000-0000-0000-000000000000',
-    host: world.host.hosts[0]?.host ?? '',
+    host,
     name: staying,
     state: 'starting',
     setAside: false,
@@ -351,7 +371,7 @@ function predictedVm(
     },
     createdAt,
     image: config.vm.image,
-    imageBuiltAt: world.host.images.find(({ id }) => id === config.vm.image)?.builtAt ?? createdAt,
+    imageBuiltAt: imagesOn(world, host).find(({ id }) => id === config.vm.image)?.builtAt ?? createdAt,
     addresses: address === undefined ? [] : [address],
     mac: reservationOf(world, staying)?.mac ?? '',
     cpuCount: 0,

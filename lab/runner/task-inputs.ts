@@ -67,19 +67,23 @@ export function resolveInputs(
     if (isMacro(value)) continue;
     checkValue(input, value, where);
     if (!input.type.startsWith('connectedService:')) continue;
-    const connection = Object.entries(endpoints).find(
-      ([connectionName, endpoint]) => sameName(connectionName, value) || endpoint.id === value,
-    )?.[1];
-    if (!connection) {
+    // As NuGetAuthenticate takes its connections: names between commas, which become ids between commas.
+    const several = input.properties?.['MultiSelectFlatList'] === 'True';
+    const found = (several ? value.split(',') : [value]).map((one) => {
+      const name = one.trim();
+      const connection = Object.entries(endpoints).find(
+        ([connectionName, endpoint]) => sameName(connectionName, name) || endpoint.id === name,
+      )?.[1];
+      if (connection !== undefined) return connection;
       const known = Object.keys(endpoints).join(', ') || 'none';
       throw refusal(
         'NC9105',
         where,
-        `no service connection '${value}' for '${input.name}'; there are: ${known}.`,
+        `no service connection '${name}' for '${input.name}'; there are: ${known}.`,
       );
-    }
-    values[input.name] = connection.id;
-    named.push(connection);
+    });
+    values[input.name] = found.map(({ id }) => id).join(',');
+    named.push(...found);
   }
   return { values, endpoints: named };
 }

@@ -24,6 +24,7 @@ export interface TaskInput {
   required?: boolean;
   options?: Readonly<Record<string, string>>;
   visibleRule?: string;
+  properties?: Readonly<Record<string, string>>;
 }
 
 interface TaskFile {

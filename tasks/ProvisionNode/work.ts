@@ -16,7 +16,7 @@ export const work: Work = {
         'nowMs',
         'facts',
         'lock',
-        'host',
+        'hosts',
         'vms',
         'jobs',
         'intent',

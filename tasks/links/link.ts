@@ -1,5 +1,5 @@
 /**
- * A far side that only some tasks talk to. The bridge, the repositories and the cluster are in every context; the
+ * A far side that only some tasks talk to. The bridges, the repositories and the cluster are in every context; the
  * rest is linked by the task that needs it, so that no bundle holds a client which its task does not use.
  */
 import type { Context } from '../../cycle/context.ts';

@@ -7,6 +7,7 @@ import { parseClusterYml } from '../../cycle/cluster/rke/cluster-yml.ts';
 import { configSchema, type Config, type Role } from '../../cycle/config/schema.ts';
 import type { DnsRecord } from '../../ports/ports.ts';
 import { NO_FACTS } from '../../cycle/facts.ts';
+import type { HostSeen } from '../../cycle/hosts.ts';
 import { memberName, type World } from '../../cycle/observed.ts';
 import { type PlanWorld } from '../../cycle/steps/plan-cycle.ts';
 
@@ -100,7 +101,7 @@ export function worldOf(config: Config, nodes: readonly NodeSpec[] = nodesWith(A
     nowMs: NOW_MS,
     lock: undefined,
     facts: NO_FACTS,
-    host: hostOf(),
+    hosts: [hostOf('hv1')],
     vms: specs.flatMap((node) => (node.vm === 'none' ? [] : [{ ...vmFor(node), ...node.vm }])),
     jobs: [],
     kube: {
@@ -243,11 +244,16 @@ function recordsOf(nodes: readonly Placed[]): DnsRecord[] {
   ];
 }
 
-function hostOf(): World['host'] {
+/** A host with room for five more VMs, its image newer than every node. */
+export function hostOf(host: string, over: Over<HostSeen> = {}): HostSeen {
   return {
-    hosts: [
-      { host: 'hv1', memoryFreeMb: 65_536, memoryTotalMb: 131_072, diskFreeBytes: 2 ** 40, vmsRunning: 4 },
-    ],
+    ...{
+      host,
+      memoryFreeMb: 65_536,
+      memoryTotalMb: 131_072,
+      diskFreeBytes: 2 ** 40,
+      vmsRunning: 4,
+    },
     images: [
       {
         id: 'ubuntu-node',
@@ -267,7 +273,14 @@ function hostOf(): World['host'] {
       maxRunningVms: 10,
       budgetsLeft: { creations: 5, deletions: 5, imageBuilds: 2, dnsSwaps: 20, stops: 5 },
     },
+    ...over,
   };
+}
+
+/** What the bridge of a host grants, changed on all hosts. */
+export function granting<W extends Pick<World, 'hosts'>>(world: W, over: Over<HostSeen['clientPolicy']>): W {
+  const hosts = world.hosts.map((seen) => ({ ...seen, clientPolicy: { ...seen.clientPolicy, ...over } }));
+  return { ...world, hosts };
 }
 
 export function vmFor({ name, address, ageDays }: Placed): VmView {

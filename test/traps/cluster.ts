@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildSync } from 'esbuild';
+import type { BridgeClient } from '../../agent-bridge/client/client.ts';
 import { runRkeUp, type RkeChange } from '../../cycle/acts/rke.ts';
 import { takeLock } from '../../cycle/cluster/kubernetes/lease.ts';
 import { judgeRun, type RunExpectation } from '../../cycle/cluster/rke/log.ts';
@@ -15,6 +16,7 @@ import { parseClusterYml } from '../../cycle/cluster/rke/cluster-yml.ts';
 import { refuseBy } from '../../cycle/plan/etcd-path.ts';
 import { clusterLink, type Context } from '../../cycle/context.ts';
 import { factsToAnnotations, NO_FACTS, type Facts } from '../../cycle/facts.ts';
+import type { HostBridge } from '../../cycle/hosts.ts';
 import { observe } from '../../cycle/observe.ts';
 import { CHECKS, preflight } from '../../cycle/plan/preflight.ts';
 import { describe, isRefusal, Refused, type Plan, type Refusal } from '../../cycle/step.ts';
@@ -180,7 +182,7 @@ export async function trapCluster(shape: ExampleShape, options: TrapOptions = {}
     hasEnded: () => Promise.resolve(false),
     cluster: clusterLink(ports, rke, () => Promise.reject(new Error('the state file is missing'))),
     repo: repoOf(cluster),
-    bridge: bridgeOf(cluster),
+    bridges: [bridgeOf(cluster)],
     gitops: undefined,
     proxies: [],
     dns: undefined,
@@ -336,13 +338,14 @@ function repoOf(cluster: TestCluster): Context['repo'] {
 }
 
 /** What the bridge tells of VMs; the rest of it has no part in what rke does. */
-function bridgeOf({ example, world }: TestCluster): Context['bridge'] {
+function bridgeOf({ example, world }: TestCluster): HostBridge {
   const vms = () =>
     example.nodes.map((node) => ({
       ...vmFor(node),
       state: world.machineNamed(node.name)?.powered === true ? 'running' : 'off',
     }));
-  return { read: () => Promise.resolve({ vms: vms(), jobs: [] }) } as unknown as Context['bridge'];
+  const client = { read: () => Promise.resolve({ vms: vms(), jobs: [] }) } as unknown as BridgeClient;
+  return { url: 'https://hv1:8443', client };
 }
 
 function apiserverTls(files: ReadonlyMap<string, Uint8Array>): { cert: string; key: string; ca: string } {

@@ -1,4 +1,4 @@
-/** The world as the story begins: the example's VMs on their host, and the cluster up on them. */
+/** The world as the story begins: the example's VMs on their hosts, and the cluster up on them. */
 import type { ExampleInput } from '../../example.ts';
 import type { LabWorld } from '../create.ts';
 import { followMachines } from '../etcd/machines.ts';
@@ -28,6 +28,7 @@ export async function initialWorld(
 ): Promise<InitialWorld> {
   for (const node of example.nodes)
     world.hosts.addVm({
+      host: node.host,
       name: node.name,
       address: node.address,
       mac: node.mac,

@@ -74,7 +74,7 @@ describe('Addresses from a reservation service', () => {
       me: ME,
       ports: { clock, http: opened.http },
       cluster: { kube: () => Promise.resolve(api) },
-      bridge,
+      bridges: [{ url: 'https://hv1:8443', client: bridge, host: 'hv1' }],
       reservations: webhookReservations({
         http: opened.http,
         service: parsed.service,
@@ -160,7 +160,7 @@ describe('Addresses from a reservation service', () => {
     const { ctx, reservations } = await run();
     await reserveAddress(ctx, 'home-n5', signal());
     const mac = (await reservations())?.['home-n5']?.mac ?? assert.fail();
-    const create = createVmOrGiveBack(ctx, { ...ORDER, mac }, signal());
+    const create = createVmOrGiveBack(ctx, 'hv1', { ...ORDER, mac }, signal());
     await assert.rejects(create, (error) => error instanceof CodedError && error.code === 'NC1253');
     assert.deepEqual([service.leases.size, await reservations()], [0, undefined]);
   });
@@ -170,18 +170,18 @@ describe('Addresses from a reservation service', () => {
     await reserveAddress(ctx, 'home-n5', signal());
     const mac = (await reservations())?.['home-n5']?.mac ?? assert.fail();
     vms.push({ ...vmFor({ name: 'home-n5', address: '10.0.0.60', roles: [], ageDays: 0 }), mac });
-    await assert.rejects(createVmOrGiveBack(ctx, { ...ORDER, mac }, signal()));
+    await assert.rejects(createVmOrGiveBack(ctx, 'hv1', { ...ORDER, mac }, signal()));
     vms.length = 0;
     const ended = bridge.waitFor;
     bridge.waitFor = () => Promise.reject(new PortError('timeout', 'http', 'no answer', true));
-    await assert.rejects(createVmOrGiveBack(ctx, { ...ORDER, mac }, signal()));
+    await assert.rejects(createVmOrGiveBack(ctx, 'hv1', { ...ORDER, mac }, signal()));
     bridge.waitFor = ended;
     const cancelled = new AbortController();
     bridge.waitFor = () => {
       cancelled.abort();
       return ended();
     };
-    await assert.rejects(createVmOrGiveBack(ctx, { ...ORDER, mac }, cancelled.signal));
+    await assert.rejects(createVmOrGiveBack(ctx, 'hv1', { ...ORDER, mac }, cancelled.signal));
     assert.deepEqual([service.leases.size, (await reservations())?.['home-n5']?.mac], [1, mac]);
   });
 

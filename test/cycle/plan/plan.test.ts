@@ -7,7 +7,7 @@ import { pinHost, pinnedKeys, unpinHost } from '../../../cycle/plan/known-hosts.
 import { nextName } from '../../../cycle/plan/names.ts';
 import { decide, type PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
 import { planInput } from '../journey.ts';
-import { configOf, DAY_MS, NOW_MS, podOf, vmFor, worldOf } from '../world.ts';
+import { configOf, DAY_MS, granting, NOW_MS, podOf, vmFor, worldOf } from '../world.ts';
 
 const config = configOf();
 
@@ -33,7 +33,7 @@ function large(count: number): { world: PlanWorld; reads: () => number } {
   return {
     world: {
       ...world,
-      host: { ...world.host, clientPolicy: { ...world.host.clientPolicy, maxRunningVms: 10_000 } },
+      hosts: granting(world, { maxRunningVms: 10_000 }).hosts,
       kube: { ...world.kube, nodes: [...world.kube.nodes, ...nodes] },
       vms: [...world.vms, ...vms],
     },

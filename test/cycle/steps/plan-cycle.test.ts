@@ -17,6 +17,8 @@ import {
   nodesWith,
   NOW_MS,
   podOf,
+  granting,
+  hostOf,
   vmFor,
   worldOf,
   type NodeSpec,
@@ -141,7 +143,7 @@ describe('PlanCycle chooses', () => {
       /adopt --cluster home --node home-n1 00000000-0000-0000-0000-000000000001/,
     );
     const none = decide(config, planInput({ because: 'age' }), with1('none'));
-    assert.match(none.kind === 'refusal' ? (none.evidence[0] ?? '') : '', /no VM of the host/);
+    assert.match(none.kind === 'refusal' ? (none.evidence[0] ?? '') : '', /no VM of hv1/);
   });
 });
 
@@ -151,7 +153,7 @@ describe('PlanCycle names the successor', () => {
 
   it('with the number after the highest that a VM, Node, entry or commit ever had', () => {
     const world = worldOf(config);
-    assert.deepEqual(successor(world), { name: 'home-n5', address: '10.0.0.60' });
+    assert.deepEqual(successor(world), { name: 'home-n5', address: '10.0.0.60', host: 'hv1' });
     const history = { names: new Set(['home-n1', 'home-n17']), addresses: new Set<string>() };
     assert.equal(successor({ ...world, history })?.name, 'home-n18');
     const aside = {
@@ -246,7 +248,7 @@ describe('PlanCycle names the successor', () => {
 
   it('without an address where DHCP gives it', () => {
     const of = configOf({ addresses: { source: 'dhcp', ranges: ['10.0.0.60-10.0.0.79'] } });
-    assert.deepEqual(successor(worldOf(of), of), { name: 'home-n5' });
+    assert.deepEqual(successor(worldOf(of), of), { name: 'home-n5', host: 'hv1' });
   });
 
   it('not at all when every address or name is used up', () => {
@@ -266,32 +268,31 @@ describe('PlanCycle names the successor', () => {
 describe('PlanCycle judges before anything is touched', () => {
   const refusedWith = (change: (world: PlanWorld) => PlanWorld, of = config) =>
     code(decide(of, planInput(), change(worldOf(of))));
-  const policy = (world: PlanWorld, over: object): PlanWorld => ({
-    ...world,
-    host: { ...world.host, clientPolicy: { ...world.host.clientPolicy, ...over } },
-  });
-
   it('capacity, budgets and images of the host', () => {
     assert.equal(
-      refusedWith((w) => policy(w, { maxRunningVms: 4 })),
-      'NC1218',
+      refusedWith((w) => granting(w, { maxRunningVms: 4 })),
+      'NC1229',
     );
     assert.equal(
-      refusedWith((w) => policy(w, { maxRunningVms: 5 })),
+      refusedWith((w) => granting(w, { maxRunningVms: 5 })),
       'cycle',
     );
-    const left = worldOf(config).host.clientPolicy.budgetsLeft;
+    const left = hostOf('hv1').clientPolicy.budgetsLeft;
     assert.equal(
-      refusedWith((w) => policy(w, { budgetsLeft: { ...left, creations: 0 } })),
+      refusedWith((w) => granting(w, { budgetsLeft: { ...left, creations: 0 } })),
+      'NC1229',
+    );
+    assert.equal(
+      refusedWith((w) => granting(w, { budgetsLeft: { ...left, deletions: 0 } })),
       'NC1218',
     );
     assert.equal(
-      refusedWith((w) => policy(w, { budgetsLeft: { ...left, deletions: 0 } })),
-      'NC1218',
+      refusedWith((w) => granting(w, { images: ['other'] })),
+      'NC1229',
     );
     assert.equal(
-      refusedWith((w) => policy(w, { images: ['other'] })),
-      'NC1218',
+      refusedWith((w) => granting(w, { sizes: ['agent'] })),
+      'NC1229',
     );
   });
 

@@ -1,10 +1,11 @@
 /** The successor's VM: one, in range, from a newer image, with a proven login. */
 import assert from 'node:assert/strict';
-import { planProvision, sizeFor } from '../../../cycle/steps/provision-node.ts';
+import { sizeFor } from '../../../cycle/plan/size.ts';
+import { planProvision } from '../../../cycle/steps/provision-node.ts';
 import type { PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
 import { isRefusal, type Plan } from '../../../cycle/step.ts';
 import { begun, noActs, travel } from '../journey.ts';
-import { configOf, nodesWith, vmFor, worldOf } from '../world.ts';
+import { configOf, hostOf, nodesWith, vmFor, worldOf } from '../world.ts';
 
 const config = configOf();
 const start = begun(config, worldOf(config));
@@ -18,7 +19,10 @@ const ids = <O>(planned: Plan<O>) =>
 const code = <O>(planned: Plan<O>) => (isRefusal(planned) ? planned.code : 'a plan');
 const image = (world: PlanWorld, over: object): PlanWorld => ({
   ...world,
-  host: { ...world.host, images: world.host.images.map((one) => ({ ...one, ...over })) },
+  hosts: world.hosts.map((seen) => ({
+    ...seen,
+    images: seen.images.map((one) => ({ ...one, ...over })),
+  })),
 });
 
 describe('ProvisionNode', () => {
@@ -39,27 +43,28 @@ describe('ProvisionNode', () => {
 
   it('orders the size of the heaviest role, the static address, and what the old VM hands down', async () => {
     const orders: unknown[] = [];
-    const acts = { ...noActs(), createVm: async (order: unknown) => void orders.push(order) };
+    const acts = {
+      ...noActs(),
+      createVm: async (...order: unknown[]) => void orders.push(order.slice(0, 2)),
+    };
     const planned = planProvision(config, { leaving: 'home-n1', staying: 'home-n5' }, acts as never, start);
     assert.ok(!isRefusal(planned));
     await planned[0]?.apply?.(new AbortController().signal);
-    assert.deepEqual(orders, [
-      {
-        node: 'home-n5',
-        role: 'controlplane',
-        size: 'server',
-        image: 'ubuntu-node',
-        address: '10.0.0.60',
-        inheritFrom: '00000000-0000-0000-0000-000000000001',
-        replaces: 'home-n1',
-      },
-    ]);
+    const order = {
+      node: 'home-n5',
+      role: 'controlplane',
+      size: 'server',
+      image: 'ubuntu-node',
+      address: '10.0.0.60',
+      replaces: 'home-n1',
+    };
+    assert.deepEqual(orders, [['hv1', { ...order, inheritFrom: '00000000-0000-0000-0000-000000000001' }]]);
     assert.equal(sizeFor(config, ['worker']), 'agent');
     assert.equal(sizeFor(config, ['worker', 'etcd']), 'server');
   });
 
   it('refuses an image that is missing, or not newer than the old one', () => {
-    assert.equal(code(plan({ ...start, host: { ...start.host, images: [] } })), 'NC1223');
+    assert.equal(code(plan({ ...start, hosts: [hostOf('hv1', { images: [] })] })), 'NC1223');
     assert.equal(code(plan(image(start, { builtAt: '2026-01-01T00:00:00.000Z' }))), 'NC1223');
     const any = configOf({ vm: { ...config.vm, requireNewer: false } });
     assert.equal(code(plan(image(start, { builtAt: '2026-01-01T00:00:00.000Z' }), any)), 'a plan');

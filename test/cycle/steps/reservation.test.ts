@@ -45,7 +45,7 @@ describe('ProvisionNode with reserved addresses', () => {
 
   it('makes the VM with the MAC that was reserved, and lets the guest ask for its address', async () => {
     const orders: { mac?: string; address?: string }[] = [];
-    const acts = { ...noActs(), createVm: async (order: object) => void orders.push(order) };
+    const acts = { ...noActs(), createVm: async (_host: string, order: object) => void orders.push(order) };
     const planned = planProvision(config, PAIR, acts as never, reserved(start));
     assert.ok(!isRefusal(planned));
     await planned[0]?.apply?.(new AbortController().signal);
@@ -244,7 +244,7 @@ describe('PlanCycle with reserved addresses', () => {
     assert.equal(facts.successor?.name, 'home-n6');
     assert.deepEqual(facts.reservations, world.facts.reservations);
     const fixed = mustCycle(decide(configOf(), planInput(), world)).facts;
-    assert.deepEqual(fixed.successor, { name: 'home-n6', address: '10.0.0.61' });
+    assert.deepEqual(fixed.successor, { name: 'home-n6', address: '10.0.0.61', host: 'hv1' });
   });
 
   it('with a static range takes no address that a VM which is set aside holds', () => {

@@ -40,10 +40,10 @@ const KILL_AFTER_MS = 120;
 const KILL_AT_LAST_MS = 500;
 
 export async function labSession(
-  options: { shape?: ExampleShape; seed?: number; traffic?: boolean } = {},
+  options: { shape?: ExampleShape; seed?: number; hosts?: number; traffic?: boolean } = {},
 ): Promise<LabSession> {
   const dir = mkdtempSync(join(tmpdir(), 'nctest-'));
-  const lab = await startLab({ dir, seed: options.seed ?? 1, shape: options.shape });
+  const lab = await startLab({ dir, seed: options.seed ?? 1, shape: options.shape, hosts: options.hosts });
   const traffic = options.traffic === false ? undefined : startTraffic(lab, () => undefined);
   let seen: TrafficResult | undefined;
   const endTraffic = async () => {
