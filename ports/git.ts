@@ -15,7 +15,7 @@ export type GitCredential =
   | { kind: 'none' }
   /** `keyFile` is a private key only its owner can read; `knownHostsFile` holds the pinned host keys. */
   | { kind: 'sshKey'; keyFile: string; knownHostsFile: string }
-  /** Sent as an Authorization header to this repository's URL only. */
+  /** Sent as an Authorization header to this repository's URL only. For `basic` it is base64 of `user:password` (RFC 7617). */
   | { kind: 'token'; token: Secret; scheme: 'basic' | 'bearer' };
 
 export interface GitOptions {
@@ -36,7 +36,18 @@ const KEEP_BYTES = 256 * 1024 * 1024;
 const OLD_REF_MS = 2 * 24 * 60 * 60 * 1000;
 const REFS = 'refs/node-cycle';
 
-export function gitRepo(options: GitOptions): Repo {
+/** A branch of this prefix is ours alone: a pull request comes from it. */
+const OWN_BRANCHES = 'node-cycle/';
+
+export interface GitRepo extends Repo {
+  /**
+   * Makes or moves a branch of our own (`node-cycle/…`) to a commit, for a pull request. What it pointed to before was
+   * ours too.
+   */
+  offer(commit: string, branch: string, wait: Wait): Promise<'pushed' | { refused: string }>;
+}
+
+export function gitRepo(options: GitOptions): GitRepo {
   const url = requireUrl(options.url);
   const branchRef = requireRef(options.branch);
   const ownRef = `${REFS}/${randomUUID()}`;
@@ -192,6 +203,16 @@ export function gitRepo(options: GitOptions): Repo {
       return pushOutcome(result);
     },
 
+    async offer(commit, branch, wait) {
+      await ready(wait);
+      const ref = requireRef(branch);
+      if (!branch.startsWith(OWN_BRANCHES))
+        throw new CodedError('NC4060', `Expected a branch below ${OWN_BRANCHES}, found ${branch}.`);
+      const spec = `+${requireCommit(commit)}:${ref}`;
+      const outcome = pushOutcome(await git(['push', '--porcelain', '--no-verify', '--', url, spec], wait));
+      return outcome === 'moved' ? { refused: 'somebody else pushed to it at the same moment' } : outcome;
+    },
+
     async isAncestor(ancestor, descendant, wait) {
       await ready(wait);
       const args = ['merge-base', '--is-ancestor', requireCommit(ancestor), requireCommit(descendant)];
@@ -245,13 +266,9 @@ function environment(options: GitOptions, url: string): Record<string, string> {
   if (credential.kind === 'sshKey') {
     env['GIT_SSH_VARIANT'] = 'ssh';
     env['GIT_SSH_COMMAND'] =
-      `ssh ${sshOptions} -i ${quoted(credential.keyFile)} -o ${quoted(`UserKnownHostsFile=${credential.knownHostsFile}`)}`;
+      `ssh ${sshOptions} -i ${quoted(credential.keyFile)} -o ${quoted(`UserKnownHostsFile="${credential.knownHostsFile}"`)}`;
   } else if (credential.kind === 'token') {
-    const token = credential.token.reveal();
-    const value =
-      credential.scheme === 'bearer'
-        ? `Bearer ${token}`
-        : `Basic ${Buffer.from(`:${token}`).toString('base64')}`;
+    const value = `${credential.scheme === 'bearer' ? 'Bearer' : 'Basic'} ${credential.token.reveal()}`;
     config.push([`http.${url}.extraHeader`, `Authorization: ${value}`]);
   }
   env['GIT_CONFIG_COUNT'] = String(config.length);

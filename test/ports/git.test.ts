@@ -139,6 +139,20 @@ describe('a repository by real git', function () {
     assert.equal(git('rev-parse', 'main'), tip);
   });
 
+  it('offers a commit on a branch of our own, again and again, and on no other', async () => {
+    const repo = open();
+    const tip = await repo.tip(WAIT);
+    const branch = 'node-cycle/0a1b/2c3d';
+    for (const text of ['one', 'two']) {
+      const next = await repo.commit(tip, { 'a.txt': text }, text, WAIT);
+      assert.equal(await repo.offer(next, branch, WAIT), 'pushed');
+      assert.equal(git('rev-parse', branch), next);
+    }
+    assert.equal(git('rev-parse', 'main'), tip);
+    for (const other of ['main', 'node-cycle', '--force', 'node-cycle/../main'])
+      await assert.rejects(repo.offer(tip, other, WAIT), /NC4060/, other);
+  });
+
   it('takes a branch that is named like an option for a branch', async () => {
     const witness = join(dir, 'witness');
     writeFileSync(join(dir, 'evil'), `#!/bin/sh\ntouch ${witness}\n`, { mode: 0o755 });
@@ -224,17 +238,18 @@ describe('a repository by real git', function () {
     });
     await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/r.git`;
-    const token = new Secret('s3cret-token');
+    const token = new Secret(Buffer.from('user:s3cret-token').toString('base64'));
     await assert.rejects(
       open('main', url, { kind: 'token', token, scheme: 'basic' }).tip(WAIT),
-      (error) => error instanceof PortError && error.kind === 'auth' && !error.message.includes('s3cret'),
+      (error) =>
+        error instanceof PortError && error.kind === 'auth' && !error.message.includes(token.reveal()),
     );
     await assert.rejects(open('main', url, { kind: 'token', token, scheme: 'bearer' }).tip(WAIT), PortError);
     server.close();
-    assert.equal(seen[0], `Basic ${Buffer.from(':s3cret-token').toString('base64')}`);
-    assert.ok(seen.includes('Bearer s3cret-token'));
-    assert.ok(asked.every((request) => !request.args.join(' ').includes('s3cret')));
-    assert.ok(!readFileSync(join(dir, `cache-${caches - 1}`, 'config'), 'utf8').includes('s3cret'));
+    assert.equal(seen[0], `Basic ${token.reveal()}`);
+    assert.ok(seen.includes(`Bearer ${token.reveal()}`));
+    assert.ok(asked.every((request) => !request.args.join(' ').includes(token.reveal())));
+    assert.ok(!readFileSync(join(dir, `cache-${caches - 1}`, 'config'), 'utf8').includes(token.reveal()));
   });
 
   it('gives ssh the key and the pinned hosts, quoted', async () => {
@@ -248,6 +263,6 @@ describe('a repository by real git', function () {
     assert.match(command, /StrictHostKeyChecking=yes/);
     const words = execFileSync('sh', ['-c', `printf '%s\\n' ${command}`], { encoding: 'utf8' }).split('\n');
     assert.ok(words.includes(credential.keyFile));
-    assert.ok(words.includes(`UserKnownHostsFile=${credential.knownHostsFile}`));
+    assert.ok(words.includes(`UserKnownHostsFile="${credential.knownHostsFile}"`));
   });
 });

@@ -81,6 +81,19 @@ export function retype(
   return { name: from.name, type: to, expectType: from.type, expect: held, remove: held, add, ttl };
 }
 
+/**
+ * Gives a set another TTL, in one message and with the data as it is: lowered before a change so that its wait is short,
+ * and restored after it. Undefined when it has that TTL. The old TTL is waited out before the low one counts.
+ */
+export function retime(views: readonly ServerView[], set: RecordSet, ttl: number): Swap | undefined {
+  const [primary] = views;
+  const held = primary ? membersOn(primary, set) : [];
+  if (primary === undefined || held.length === 0)
+    throw new CodedError('NC4042', `${set.name} has no ${set.type} record whose TTL could change.`);
+  if (ttlOf(primary, set) === ttl) return undefined;
+  return { name: set.name, type: set.type, expect: held, remove: held, add: held, ttl };
+}
+
 /** Servers that do not answer the primary's members, or whose serial is behind its, with the reason. Empty: all agree. */
 export function disagreeing(views: readonly ServerView[], set: RecordSet): string[] {
   const primary = views[0];

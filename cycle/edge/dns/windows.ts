@@ -55,6 +55,14 @@ export function windowsZone(options: WindowsZoneOptions): DnsZone {
     read: (sets, wait) => read(servers, sets, wait),
     async swap(change, wait): Promise<SwapOutcome> {
       requireSwap(change, zone);
+      const both = change.add.filter((data) => change.remove.includes(data));
+      if (both.length > 0) {
+        // The script adds first, and Windows refuses a record that is there: nothing would change but the log.
+        return {
+          refused: 'failed',
+          detail: `Windows DNS cannot be given another TTL for ${both.join(', ')} here`,
+        };
+      }
       const full: Required<Swap> = { ...change, expectType: change.expectType ?? change.type };
       const answer = await bridge.swap({ zone, server: primary, change: full }, wait);
       if ('refused' in answer) return { refused: answer.refused, detail: answer.detail ?? answer.refused };

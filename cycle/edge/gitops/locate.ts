@@ -2,7 +2,7 @@
  * Where in the source of a YAML file the value at a path stands. A string of YAML is opened as a document of
  * its own, and edits to it are carried back to the lines of the file that holds it.
  */
-import { LineCounter, isAlias, isMap, isPair, isScalar, isSeq, parseAllDocuments } from 'yaml';
+import { LineCounter, isAlias, isMap, isPair, isScalar, isSeq, parseAllDocuments, visit } from 'yaml';
 import type { Document, Node, Scalar } from 'yaml';
 import { CodedError } from '../../../ports/errors.ts';
 import type { PathPart } from './yaml-path.ts';
@@ -73,12 +73,23 @@ function nodeAt(source: string, parts: readonly PathPart[], path: string): Node 
       `Line ${at.line}, column ${at.col}: ${error.message.split('\n')[0] ?? ''}`,
     );
   }
+  for (const document of list) requireAnchors(document, path);
   const found = list
     .map((document) => descend(document.contents, parts, path))
     .filter((node) => node !== undefined);
   if (found.length > 1) throw notThere(path, `${found.length} documents of the file have this path`);
   if (!found[0]) throw notThere(path, 'nothing is there');
   return found[0];
+}
+
+/** The library minds an alias without its anchor only when it makes values; the next reader of the file would. */
+function requireAnchors(document: Document, path: string): void {
+  visit(document, {
+    Alias(_key, alias) {
+      if (alias.resolve(document) !== undefined) return;
+      throw new CodedError('NC4021', `${path}: the alias *${alias.source} has no anchor in the file.`);
+    },
+  });
 }
 
 function descend(start: Node | null, parts: readonly PathPart[], path: string): Node | undefined {

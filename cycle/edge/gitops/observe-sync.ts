@@ -17,6 +17,8 @@ export interface SyncContext {
   config: Config;
   gitops: Repo | undefined;
   cluster: { kube(): Promise<KubeApi> };
+  /** Where the GitOps tool itself runs, when that is another cluster with a kubeconfig of its own. */
+  gitopsCluster?: { kube(): Promise<KubeApi> } | undefined;
 }
 
 /** One read of the tool's object or of git. */
@@ -52,7 +54,7 @@ export async function requestSync(
   const observed = await readSync(ctx, wait);
   const path = objectPath(ctx.config.ingress);
   if (path === undefined) return;
-  const api = await ctx.cluster.kube();
+  const api = await (ctx.gitopsCluster ?? ctx.cluster).kube();
   if (observed.tool === 'flux') {
     must(
       await api.patch(path, 'merge', fluxReconcilePatch(nowIso), wait),
@@ -73,7 +75,7 @@ async function readSync(ctx: SyncContext, wait: Wait): Promise<SyncObserved> {
   const sync = ctx.config.ingress?.sync;
   const path = objectPath(ctx.config.ingress);
   if (sync === undefined || sync.tool === 'none' || path === undefined) return { tool: 'none' };
-  const api = await ctx.cluster.kube();
+  const api = await (ctx.gitopsCluster ?? ctx.cluster).kube();
   if (sync.tool === 'flux') {
     const kustomization = maybe(
       await api.get<FluxKustomization>(path, wait),

@@ -20,9 +20,9 @@ export function ingressAddresses(text: string, path: string): string[] {
  */
 export function addIngressAddress(text: string, path: string, old: string, successor: string): string {
   const added = requireAddress(successor, 'the new ingress address');
-  const before = ingressAddresses(text, path);
-  if (before.includes(added)) return text;
   const place = locate(text, parsePath(path), path);
+  const before = addressesOf(place);
+  if (before.includes(added)) return text;
   const after = canonicalAddress(old);
   const index = before.includes(after) ? before.indexOf(after) : before.length - 1;
   const wanted = [...before.slice(0, index + 1), added, ...before.slice(index + 1)];
@@ -33,11 +33,11 @@ export function addIngressAddress(text: string, path: string, old: string, succe
 /** Takes an address out; the same text when it is not there. Refuses (NC4023) to leave none. */
 export function removeIngressAddress(text: string, path: string, address: string): string {
   const gone = canonicalAddress(address);
-  const before = ingressAddresses(text, path);
+  const place = locate(text, parsePath(path), path);
+  const before = addressesOf(place);
   if (!before.includes(gone)) return text;
   const wanted = before.filter((one) => one !== gone);
   if (wanted.length === 0) throw new CodedError('NC4023', `${gone} is the only address at ${path}.`);
-  const place = locate(text, parsePath(path), path);
   const index = before.indexOf(gone);
   const result = place.kind === 'list' ? removeFromList(place, index) : removeFromComma(place, index);
   return proven(place.splice(result), path, wanted);
@@ -140,16 +140,19 @@ function flowSafe(address: string): string {
 
 // --- comma lists
 
-/** Items of a comma list in the source of a scalar, quotes left out. Helm's `--set` form escapes its commas. */
+/**
+ * Items of a comma list in the source of a scalar, quotes left out. Helm's `--set` form escapes its commas, and an
+ * argument of a container has its flag in front (`--publish-status-address=…`).
+ */
 function commaItems(place: TextPlace): { start: number; end: number; text: string }[] {
   const body = place.source.slice(place.start, place.end);
-  return [...body.matchAll(/[^\s,\\"'|>[\]{}]+/g)]
+  return [...body.matchAll(/[^\s,\\"'|>[\]{}=]+/g)]
     .map((match) => ({
       start: place.start + match.index,
       end: place.start + match.index + match[0].length,
       text: match[0],
     }))
-    .filter((item) => !/^[+-]?\d?$/.test(item.text));
+    .filter((item) => !/^(?:[+-]?\d?|--?[a-z].*)$/i.test(item.text));
 }
 
 function addToComma(place: TextPlace, index: number, added: string): Edit {

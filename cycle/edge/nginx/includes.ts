@@ -14,6 +14,7 @@ export type BlockContext = 'http' | 'stream' | 'unknown';
  */
 export function contextsOf(documents: ReadonlyMap<string, Document>): Map<string, BlockContext> {
   const includes: { from: string; pattern: string; context: BlockContext | undefined }[] = [];
+  const included = includedFiles(documents);
   for (const [file, document] of documents) {
     walk(document.body, (directive, path) => {
       const pattern = directive.args[0]?.value;
@@ -22,24 +23,34 @@ export function contextsOf(documents: ReadonlyMap<string, Document>): Map<string
       includes.push({ from: file, pattern, context });
     });
   }
-  const roots = includes.map((include) => folderOf(include.from));
   const contexts = new Map<string, BlockContext>();
   for (let changed = true; changed;) {
     changed = false;
     for (const include of includes) {
       const context = include.context ?? contexts.get(include.from);
       if (!context) continue;
-      const patterns = include.pattern.startsWith('/')
-        ? [include.pattern]
-        : [...new Set(roots)].map((root) => `${root}/${include.pattern}`);
-      for (const file of documents.keys()) {
-        if (contexts.has(file) || !patterns.some((pattern) => globMatches(pattern, file))) continue;
+      for (const file of included(include.pattern)) {
+        if (contexts.has(file)) continue;
         contexts.set(file, context);
         changed = true;
       }
     }
   }
   return contexts;
+}
+
+/** The files that the pattern of an `include` reaches, by the rule above for relative ones. */
+export function includedFiles(documents: ReadonlyMap<string, Document>): (pattern: string) => string[] {
+  const roots = new Set<string>();
+  for (const [file, document] of documents) {
+    walk(document.body, ({ name }) => {
+      if (name === 'include') roots.add(folderOf(file));
+    });
+  }
+  return (pattern) => {
+    const patterns = pattern.startsWith('/') ? [pattern] : [...roots].map((root) => `${root}/${pattern}`);
+    return [...documents.keys()].filter((file) => patterns.some((one) => globMatches(one, file)));
+  };
 }
 
 function folderOf(path: string): string {

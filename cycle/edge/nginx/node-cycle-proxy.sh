@@ -159,8 +159,11 @@ verb_connections() {
     while read -r peer count; do say "peer $peer $count"; done
 }
 
-# stdin: "file <digest now> <digest then> <bytes> <path>" a line, an empty line, then the contents in that order.
+# stdin: "file <digest now> <digest then> <bytes> <path>" a line, an empty line, then the contents in that order. With
+# "back" instead of "file" they are what was there before, and stay whatever nginx -t says: somebody else's broken file
+# is no reason to keep ours.
 verb_put() {
+  back=''
   : > "$work/heads"
   while :; do
     IFS= read -r head || refuse malformed 'the header ended early'
@@ -173,7 +176,11 @@ verb_put() {
   number=0
   offset=1
   while IFS=' ' read -r word now then size path; do
-    [ "$word" = file ] || refuse malformed 'unknown header'
+    case $word in
+      file) ;;
+      back) back=yes ;;
+      *) refuse malformed 'unknown header' ;;
+    esac
     case $size in '' | *[!0-9]*) refuse malformed 'a size that is not a number' ;; esac
     is_allowed "$path" || refuse not-allowed "$path"
     target=$(readlink -f "$path") && [ -f "$target" ] || refuse not-allowed "$path is not there"
@@ -198,13 +205,19 @@ verb_put() {
       give_up "$n" disk "$(cat "$work/why")"
     fi
   done
+  # From here to the verdict of nginx -t it is all or nothing: a lost connection does not stop it half way.
+  trap '' HUP INT TERM PIPE
   n=0
   while [ "$n" -lt "$number" ]; do
     n=$((n + 1))
     target=$(cat "$work/target.$n")
     mv -f "${target%/*}/.node-cycle.${target##*/}" "$target" || restore_all "$n" disk 'rename failed'
   done
-  if out=$(run_nginx -t 2>&1); then printf '%s' "$out" | say_bytes output; else restore_all "$number" test "$out"; fi
+  if out=$(run_nginx -t 2>&1) || [ -n "$back" ]; then
+    printf '%s' "$out" | say_bytes output
+  else
+    restore_all "$number" test "$out"
+  fi
 }
 # Nothing is in place yet: only the temporary files go.
 give_up() {

@@ -5,7 +5,7 @@ import { CodedError } from '../../../ports/errors.ts';
 import { canonicalAddress } from '../address.ts';
 import { parseNginx, walk } from './grammar.ts';
 import type { Directive, Document, Word } from './grammar.ts';
-import { contextsOf } from './includes.ts';
+import { contextsOf, includedFiles } from './includes.ts';
 import type { BlockContext } from './includes.ts';
 
 /** Absolute path → text. */
@@ -29,8 +29,8 @@ export interface UpstreamServer {
 export interface Place {
   server: UpstreamServer;
   directive: Directive;
-  /** The `upstream` around it. */
-  block: Directive;
+  /** The `upstream` around it; the whole file, when that stands inside one by an `include`. */
+  block: Pick<Directive, 'start' | 'end' | 'open'>;
   document: Document;
 }
 
@@ -38,6 +38,7 @@ export interface Place {
 export function survey(files: NginxFiles): Place[] {
   const documents = new Map(Object.entries(files).map(([file, text]) => [file, parseNginx(text, file)]));
   const contexts = contextsOf(documents);
+  const included = includedFiles(documents);
   const places: Place[] = [];
   const definitions: { name: string; context: BlockContext; where: string }[] = [];
   for (const [file, document] of documents) {
@@ -50,15 +51,13 @@ export function survey(files: NginxFiles): Place[] {
           : (contexts.get(file) ?? 'unknown');
       const name = block.args[0].value;
       definitions.push({ name, context, where: `${file}:${block.line}` });
-      for (const directive of block.children) {
-        const target = directive.name === 'server' ? directive.args[0] : undefined;
-        if (target)
-          places.push({
-            server: placeAt(file, context, name, directive, target),
-            directive,
-            block,
-            document,
-          });
+      for (const { part, from, inside, children } of partsOf(file, document, block, included, documents)) {
+        for (const directive of children) {
+          const target = directive.name === 'server' ? directive.args[0] : undefined;
+          if (target === undefined) continue;
+          const server = placeAt(part, context, name, directive, target);
+          places.push({ server, directive, block: inside, document: from });
+        }
       }
     });
   }
@@ -72,6 +71,27 @@ export function survey(files: NginxFiles): Place[] {
     }
   }
   return places;
+}
+
+/** An upstream's own lines, and those of the files that it includes. */
+function partsOf(
+  file: string,
+  document: Document,
+  block: Directive,
+  included: (pattern: string) => string[],
+  documents: ReadonlyMap<string, Document>,
+): { part: string; from: Document; inside: Place['block']; children: readonly Directive[] }[] {
+  const children = block.children ?? [];
+  const patterns = children.flatMap(({ name, args: [pattern] }) =>
+    name === 'include' && pattern !== undefined ? [pattern.value] : [],
+  );
+  const parts = [...new Set(patterns.flatMap(included))].flatMap((part) => {
+    const from = documents.get(part);
+    return from === undefined || part === file
+      ? []
+      : [{ part, from, inside: { start: 0, end: from.text.length }, children: from.body }];
+  });
+  return [{ part: file, from: document, inside: block, children }, ...parts];
 }
 
 /** `http` and `stream` have their own name spaces; a context that is not known may be either. */
@@ -109,7 +129,7 @@ function placeAt(
   };
 }
 
-function splitTarget(value: string): { address: string; port?: number } {
+export function splitTarget(value: string): { address: string; port?: number } {
   if (value.startsWith('unix:')) return { address: value };
   const match = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(value);
   if (!match?.[1]) return { address: value };

@@ -40,7 +40,12 @@ export type ProxyRefusal =
   | 'workers-same'
   /** New workers came, and the error log has an emergency or alert of this reload. */
   | 'error-log'
+  /** The reload took, and what users would open does not answer. */
+  | 'probe'
   | 'malformed';
+
+/** Whether what users would open answers now, or why not. */
+export type Prove = (wait: Wait) => Promise<'ok' | (string & {})>;
 
 export type ApplyOutcome = 'reloaded' | { refused: ProxyRefusal; output: string; restored: boolean };
 
@@ -48,10 +53,16 @@ export interface Proxy {
   readonly name: string;
   observe(wait: Wait): Promise<ProxyObservation>;
   /**
-   * Replaces files (all or none), tests, reloads, and proves the reload by new workers and a clean error log;
-   * else puts the seen files back and reloads again. With no files it is a proven reload of what is there.
+   * Replaces files (all or none), tests, reloads, and proves the reload by new workers, a clean error log and
+   * `prove` (see prove.ts); else puts the seen files back and reloads again. With no files it is a proven reload of
+   * what is there.
    */
-  apply(changes: Readonly<Record<string, string>>, seen: ProxyObservation, wait: Wait): Promise<ApplyOutcome>;
+  apply(
+    changes: Readonly<Record<string, string>>,
+    seen: ProxyObservation,
+    wait: Wait,
+    prove?: Prove,
+  ): Promise<ApplyOutcome>;
   /** Only the workers and what they read: for waits. */
   workers(wait: Wait): Promise<Pick<ProxyObservation, 'workers' | 'loaded'>>;
   /** Only the open connections: for draining. */
@@ -94,8 +105,9 @@ export function nginxProxy(options: ProxyOptions): Proxy {
     changes: Readonly<Record<string, string>>,
     now: Readonly<Record<string, string>>,
     wait: Wait,
+    word: 'file' | 'back' = 'file',
   ): Promise<{ refused: ProxyRefusal; output: string; restored: boolean } | undefined> => {
-    const answer = await ask('put', putBody(changes, now), wait);
+    const answer = await ask('put', putBody(changes, now, word), wait);
     if (!answer.refused) return undefined;
     const restored = !answer.end.endsWith('-not-restored');
     return {
@@ -122,18 +134,18 @@ export function nginxProxy(options: ProxyOptions): Proxy {
       };
     },
 
-    async apply(changes, seen, wait) {
+    async apply(changes, seen, wait, prove) {
       const paths = Object.keys(changes);
       if (paths.length > 0) {
         const refusal = await put(changes, seen.files, wait);
         if (refusal) return refusal;
       }
       const answer = await ask('reload', NOTHING, wait);
-      const failed = judgeReload(answer);
+      const failed = judgeReload(answer) ?? (await judgeProof(prove, wait));
       if (!failed) return 'reloaded';
       if (paths.length === 0) return { ...failed, restored: true };
       const before = Object.fromEntries(paths.map((path) => [path, seen.files[path] ?? '']));
-      const undone = await put(before, changes, wait);
+      const undone = await put(before, changes, wait, 'back');
       if (undone) {
         const output = `${failed.output}\nNot restored (${undone.refused}): ${undone.output}`.trim();
         return { ...failed, output, restored: false };
@@ -171,6 +183,14 @@ export function connectionsTo(observation: Pick<ProxyObservation, 'connections'>
     .reduce((sum, [, count]) => sum + count, 0);
 }
 
+async function judgeProof(
+  prove: Prove | undefined,
+  wait: Wait,
+): Promise<{ refused: 'probe'; output: string } | undefined> {
+  const said = await (prove?.(wait) ?? 'ok');
+  return said === 'ok' ? undefined : { refused: 'probe', output: said };
+}
+
 /** Whether a reload took effect: `nginx -t` and `-s reload` both end 0 when a listen port is in use, and nothing changes. */
 export function judgeReload(answer: Answer): { refused: ProxyRefusal; output: string } | undefined {
   if (answer.refused) return { refused: answer.end as ProxyRefusal, output: textOf(answer, 'output') };
@@ -186,6 +206,7 @@ export function judgeReload(answer: Answer): { refused: ProxyRefusal; output: st
 function putBody(
   changes: Readonly<Record<string, string>>,
   now: Readonly<Record<string, string>>,
+  word: 'file' | 'back',
 ): Uint8Array {
   const heads: string[] = [];
   const bodies: Uint8Array[] = [];
@@ -198,7 +219,7 @@ function putBody(
     }
     const bytes = encodeText(text);
     heads.push(
-      `file ${sha256Hex(encodeText(now[path] ?? ''))} ${sha256Hex(bytes)} ${bytes.length} ${path}\n`,
+      `${word} ${sha256Hex(encodeText(now[path] ?? ''))} ${sha256Hex(bytes)} ${bytes.length} ${path}\n`,
     );
     bodies.push(bytes);
   }

@@ -4,11 +4,11 @@
  * that must change do.
  */
 import { CodedError } from '../../../ports/errors.ts';
-import { canonicalAddress, requireAddress } from '../address.ts';
+import { canonicalAddress, isIPv4, isIPv6, requireAddress } from '../address.ts';
 import { parseNginx, walk } from './grammar.ts';
 import type { Directive, Word } from './grammar.ts';
 import type { BlockContext } from './includes.ts';
-import { hostPort, sameUpstream, survey } from './places.ts';
+import { hostPort, sameUpstream, splitTarget, survey } from './places.ts';
 import type { NginxFiles, Place, UpstreamServer } from './places.ts';
 
 export type { NginxFiles, UpstreamServer } from './places.ts';
@@ -21,10 +21,13 @@ export interface RemovedLine {
   /** The statement, from `server` to its semicolon. */
   statement: string;
   address: string;
+  port?: number;
   /** The whole line when nothing else was on it (indentation and comment included), without its line end. */
   wholeLine?: string;
   /** `address:port` of the server before it in that upstream. */
   after?: string;
+  /** `address:port` of the server behind it, when both stood on one line. */
+  ahead?: string;
   /** The line above it, when it had a line of its own. */
   lineAbove?: string;
 }
@@ -46,15 +49,22 @@ export function placesOf(files: NginxFiles, address: string): UpstreamServer[] {
   return upstreamServers(files).filter((server) => server.address === wanted);
 }
 
-/** Where an address stands outside the upstreams' `server` lines (a `proxy_pass`, a `map`, a `set`), comments excluded. */
-export function mentionsOf(files: NginxFiles, address: string): Mention[] {
-  const wanted = canonicalAddress(address).replace(/[.]/g, '\\.');
-  const pattern = new RegExp(`(^|[^0-9a-fA-F.:])${wanted}($|[^0-9a-fA-F.])`, 'i');
+/**
+ * Where an address or a host name stands, comments excluded, in what no edit of ours moves: a `proxy_pass`, a `map`,
+ * a `set` for a variable; for a name also an upstream's `server` (with or without `resolve`), which follows DNS.
+ */
+export function mentionsOf(files: NginxFiles, what: string): Mention[] {
+  const wanted = canonicalAddress(what);
+  const isName = !isIPv4(wanted) && !isIPv6(wanted);
+  const text = wanted.replace(/[.]/g, '\\.');
+  const [before, behind] = isName ? ['[0-9a-z_.-]', '[0-9a-z_-]|[.][0-9a-z]'] : ['[0-9a-f.:]', '[0-9a-f.]'];
+  const pattern = new RegExp(`(?<!${before})${text}(?!${behind})`, 'i');
   const found: Mention[] = [];
-  for (const [file, text] of Object.entries(files)) {
-    walk(parseNginx(text, file).body, (directive, path) => {
-      if (directive.name === 'server' && path.at(-1) === 'upstream') return;
-      if ([directive.name, ...directive.args.map((arg) => arg.value)].some((value) => pattern.test(value))) {
+  for (const [file, content] of Object.entries(files)) {
+    walk(parseNginx(content, file).body, (directive, path) => {
+      if (!isName && directive.name === 'server' && path.at(-1) === 'upstream') return;
+      const words = isName && directive.name === 'server_name' ? [] : directive.args.map((arg) => arg.value);
+      if ([directive.name, ...words].some((value) => pattern.test(value))) {
         found.push({ file, line: directive.line, directive: directive.name });
       }
     });
@@ -132,37 +142,40 @@ export function removeAddress(
     if (place.server.address !== wanted) return;
     const { server, document, directive } = place;
     const own = ownLine(document.text, directive);
-    const before = places[index - 1];
+    const [before, behind] = [places[index - 1], places[index + 1]];
     removed.push({
       file: server.file,
       context: server.context,
       upstream: server.upstream,
       statement: document.text.slice(directive.start, directive.end),
       address: server.address,
+      ...(server.port === undefined ? {} : { port: server.port }),
       ...(own
         ? {
             wholeLine: document.text.slice(own.start, own.contentEnd),
             lineAbove: lineEndingAt(document.text, own.start),
           }
         : {}),
-      ...(before && sameUpstream(before.server, server) ? { after: hostPort(before.server) } : {}),
+      ...(before && before.server.file === server.file && sameUpstream(before.server, server)
+        ? { after: hostPort(before.server) }
+        : {}),
+      ...(!own && behind?.server.line === server.line && behind.server.file === server.file
+        ? { ahead: hostPort(behind.server) }
+        : {}),
     });
-    const gap = /^[ \t]*/.exec(document.text.slice(directive.end))?.[0].length ?? 0;
-    edits.push(
-      own
-        ? { file: server.file, start: own.start, end: own.end, text: '' }
-        : { file: server.file, start: directive.start, end: directive.end + gap, text: '' },
-    );
+    const span = own ?? withGap(document.text, directive);
+    edits.push({ file: server.file, start: span.start, end: span.end, text: '' });
   });
   return { files: applied(files, edits), removed };
 }
 
 /** Puts a removed line back where it was: behind the same neighbour, or first in its upstream. Nothing when the address is there. */
 export function restore(files: NginxFiles, line: RemovedLine): Record<string, string> {
+  requireServerLine(line);
   const places = survey(files).filter(
     (place) => place.server.file === line.file && sameUpstream(place.server, line),
   );
-  if (places.some((place) => place.server.address === line.address)) return {};
+  if (places.some(({ server }) => server.address === line.address && server.port === line.port)) return {};
   const first = places[0];
   if (!first) {
     throw new CodedError('NC4007', `${line.file} has no upstream ${line.upstream} with a server.`, [
@@ -176,14 +189,39 @@ export function restore(files: NginxFiles, line: RemovedLine): Record<string, st
     const at = lineBelow(text, first.block, line.lineAbove);
     if (at !== undefined) return insert(at, line.wholeLine + lineEnd(text));
   }
+  const ahead = places.find(
+    ({ server }) => line.ahead !== undefined && hostPort(server) === line.ahead,
+  )?.directive;
+  if (ahead) return insert(ahead.start, `${line.statement} `);
   // The line above is gone, so someone else edited: behind the old neighbour, or at the end, is the harmless place.
   const anchor = places.find((place) => hostPort(place.server) === line.after);
-  if (!anchor && line.after === undefined) return insert(first.directive.start, `${line.statement} `);
+  if (!anchor && line.after === undefined) {
+    const top = line.wholeLine === undefined ? undefined : ownLine(text, first.directive);
+    return top && line.wholeLine !== undefined
+      ? insert(top.start, line.wholeLine + lineEnd(text))
+      : insert(first.directive.start, `${line.statement} `);
+  }
   const place = anchor ?? places.at(-1) ?? first;
   const own = line.wholeLine === undefined ? undefined : ownLine(text, place.directive);
   if (!own || line.wholeLine === undefined) return applied(files, [insertAfter(place, line.statement)]);
   const eol = lineEnd(text);
   return insert(own.end, own.end === own.contentEnd ? eol + line.wholeLine : line.wholeLine + eol);
+}
+
+/** The line comes from the cluster's Lease, which others may write: it is one `server` of that address and nothing else. */
+function requireServerLine(line: RemovedLine): void {
+  for (const text of [line.statement, line.wholeLine ?? line.statement]) {
+    const [server, ...more] = parseNginx(`${text}\n`, line.file).body;
+    const target = server?.args[0]?.value ?? '';
+    const { address, port } = splitTarget(target);
+    const good =
+      server?.name === 'server' &&
+      server.children === undefined &&
+      more.length === 0 &&
+      (isIPv4(address) || isIPv6(address));
+    if (good && address === line.address && port === line.port) continue;
+    throw new CodedError('NC4007', `Expected one server line of ${JSON.stringify(line.address)}.`, [text]);
+  }
 }
 
 /** nginx refuses an upstream without servers, and one whose servers are all `down` answers 502. */
@@ -247,13 +285,22 @@ function ownLine(
   return { start, contentEnd, end: newline < 0 ? text.length : newline + 1, indent };
 }
 
+/** A statement among others, with the blanks behind it, or those before it when there are none behind. */
+function withGap(text: string, directive: Directive): { start: number; end: number } {
+  const behind = /^[ \t]*/.exec(text.slice(directive.end))?.[0].length ?? 0;
+  const before = /[ \t]*$/.exec(text.slice(0, directive.start))?.[0].length ?? 0;
+  return behind > 0
+    ? { start: directive.start, end: directive.end + behind }
+    : { start: directive.start - before, end: directive.end };
+}
+
 /** The line, without its end, that ends right before `at`. */
 function lineEndingAt(text: string, at: number): string {
   return text.slice(text.lastIndexOf('\n', at - 2) + 1, Math.max(0, at - 1)).replace(/\r$/, '');
 }
 
 /** Start of the line below the only one of that text from the block's opening to its end. */
-function lineBelow(text: string, block: Directive, line: string | undefined): number | undefined {
+function lineBelow(text: string, block: Place['block'], line: string | undefined): number | undefined {
   if (line === undefined) return undefined;
   const found: number[] = [];
   for (let at = text.lastIndexOf('\n', block.start - 1) + 1; at < block.end;) {
@@ -275,10 +322,14 @@ function insertAfter(place: Place, statement: string): Edit {
   return { file: server.file, start: own.end, end: own.end, text };
 }
 
-/** Applies edits from the back of each file; returns only the files that differ. */
+/**
+ * Applies edits from the back of each file; returns only the files that differ. A file that two upstreams include
+ * holds one line that is a place of both: the same edit twice is one.
+ */
 function applied(files: NginxFiles, edits: readonly Edit[]): Record<string, string> {
   const changed: Record<string, string> = {};
-  const ordered = edits.map((edit, order) => ({ edit, order }));
+  const distinct = new Map(edits.map((edit) => [JSON.stringify(edit), edit]));
+  const ordered = [...distinct.values()].map((edit, order) => ({ edit, order }));
   ordered.sort((a, b) => b.edit.start - a.edit.start || b.order - a.order);
   for (const { edit } of ordered) {
     const text = changed[edit.file] ?? files[edit.file] ?? '';

@@ -148,6 +148,7 @@ async function standIn(
       client.on('authentication', (context) => {
         const known =
           context.method === 'publickey' &&
+          context.username === common.user &&
           sameDigest(context.key.data, accepted.getPublicSSH()) &&
           (!context.signature ||
             !context.blob ||
@@ -168,8 +169,10 @@ async function standIn(
             child.stdin.on('error', () => undefined);
             child.stdout.on('data', (chunk: Buffer) => channel.write(chunk));
             child.stderr.on('data', (chunk: Buffer) => channel.stderr.write(chunk));
-            child.on('close', (code) => {
-              channel.exit(code ?? 255);
+            child.on('close', (code, signal) => {
+              // As sshd does: a command that a signal ended has no exit code.
+              if (signal !== null) channel.exit(signal.replace(/^SIG/, ''));
+              else channel.exit(code ?? 255);
               channel.end();
             });
           });

@@ -182,6 +182,13 @@ describe('a zone on Windows DNS, through the bridge', () => {
     assert.equal(await zone.swap(swap, WAIT), 'swapped');
     assert.deepEqual(over.asked, [{ zone: 'k8s.test', server: 'dc1', change: { ...swap, expectType: 'A' } }]);
   });
+  it('does not ask for a new TTL of a record, which the operation cannot give', async () => {
+    const over = bridge(true);
+    const zone = windowsZone({ zone: 'k8s.test', servers: ['dc1'], bridge: over });
+    const outcome = await zone.swap({ ...swap, add: ['10.0.0.1'], remove: ['10.0.0.1'] }, WAIT);
+    assert.ok(typeof outcome === 'object' && outcome.refused === 'failed');
+    assert.deepEqual(over.asked, []);
+  });
   it('does not believe a success that changed nothing', async () => {
     const outcome = await windowsZone({ zone: 'k8s.test', servers: ['dc1'], bridge: bridge(false) }).swap(
       swap,

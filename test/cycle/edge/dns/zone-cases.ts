@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { aliasNeeds, disagreeing, retype } from '../../../../cycle/edge/dns/alias.ts';
+import { aliasNeeds, disagreeing, retime, retype, ttlOf } from '../../../../cycle/edge/dns/alias.ts';
 import { rfc2136Zone, tsigKeyFile } from '../../../../cycle/edge/dns/rfc2136.ts';
 import { membersOn } from '../../../../cycle/edge/dns/zone.ts';
 import type { DnsZone, RecordSet, Swap } from '../../../../cycle/edge/dns/zone.ts';
@@ -119,6 +119,28 @@ export function zoneCases(kind: 'real' | 'stand-in'): void {
         'stale',
       );
       assert.deepEqual(await held(API), before);
+    });
+
+    it('lowers the TTL of a set and of a CNAME before a change, and restores it', async () => {
+      for (const set of [API, WEB]) {
+        const before = await zone.read([set], WAIT);
+        const members = await held(set);
+        const old = ttlOf(before[0]!, set) ?? 0;
+        for (const ttl of [5, old]) {
+          const swap = retime(await zone.read([set], WAIT), set, ttl);
+          assert.ok(swap);
+          assert.equal(await zone.swap(swap, WAIT), 'swapped');
+          await agreed(set);
+          const views = await zone.read([set], WAIT);
+          assert.ok(views.every((view) => view.records.every((record) => record.ttl === ttl)));
+          assert.deepEqual(await held(set), members);
+          assert.equal(retime(views, set, ttl), undefined);
+          assert.equal(
+            await refusal({ ...swap, expect: [swap.type === 'A' ? '10.9.9.9' : 'x.test'] }),
+            'stale',
+          );
+        }
+      }
     });
 
     it('exchanges a CNAME in one message', async () => {

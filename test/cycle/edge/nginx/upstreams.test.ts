@@ -173,4 +173,16 @@ describe('the places of an address in the upstreams', () => {
       { file: FILE, line: 3, directive: 'proxy_pass' },
     ]);
   });
+
+  it('finds a host name that follows DNS, with `resolve` and in variables, but not as a name that users open', () => {
+    const text = `upstream a {\n  server node-1.k8s.test:80 resolve;\n  server node-1.k8s.test.other:80;\n}\nserver {\n  server_name node-1.k8s.test;\n  set $to node-1.k8s.test;\n  location / { proxy_pass http://Node-1.k8s.test:80/; }\n}\n`;
+    assert.deepEqual(
+      mentionsOf(one(text), 'node-1.k8s.test').map(({ line, directive }) => [line, directive]),
+      [
+        [2, 'server'],
+        [7, 'set'],
+        [8, 'proxy_pass'],
+      ],
+    );
+  });
 });

@@ -1,0 +1,4 @@
+import { findProgram } from '../../lab/servers/proxy/child.ts';
+import { sshCases } from './ssh-cases.ts';
+
+if (findProgram('sshd')) sshCases('real');

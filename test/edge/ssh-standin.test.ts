@@ -1,0 +1,3 @@
+import { sshCases } from './ssh-cases.ts';
+
+sshCases('stand-in');
