@@ -4,8 +4,8 @@
  */
 import { createServer } from 'node:https';
 import type { Server } from 'node:https';
+import { modelledCluster } from '../world/etcd/cluster.ts';
 import { etcdModel } from '../world/etcd/model.ts';
-import type { EtcdAnswer } from '../world/etcd/model.ts';
 import type { EtcdMaterial } from '../world/etcd/machines.ts';
 import type { EtcdCluster, WorldClock } from '../world/world.ts';
 import { etcdVersion, realEtcd } from './etcd-real.ts';
@@ -34,7 +34,6 @@ export function openEtcd(options: EtcdOptions): EtcdCluster {
 export function standInEtcd(options: EtcdOptions): EtcdCluster {
   const model = etcdModel(options);
   const servers = new Map<string, Server>();
-  const names = new Map<string, string>();
 
   async function open(address: string): Promise<void> {
     const material = options.material(address);
@@ -76,77 +75,6 @@ export function standInEtcd(options: EtcdOptions): EtcdCluster {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   }
-  model.onRemoved((address) => void shut(address));
 
-  const addressOf = (name: string) =>
-    [...names].find(([, known]) => known === name)?.[0] ??
-    model.members().find((member) => member.name === name)?.address;
-
-  function expectOk(answer: EtcdAnswer): void {
-    if (answer.status !== 200) throw new Error(`etcd answered ${answer.body}`);
-  }
-  /** As rke's caller would see it: etcd's refusals of the first seconds pass by themselves. */
-  async function whenReady(change: () => EtcdAnswer): Promise<void> {
-    const endMs = options.clock.nowMs() + 9_000;
-    let answer = change();
-    while (answer.status === 503 && options.clock.nowMs() < endMs) {
-      await new Promise<void>((resolve) => options.clock.after(50, resolve));
-      answer = change();
-    }
-    expectOk(answer);
-  }
-
-  return {
-    kind: 'stand-in',
-    version: model.version,
-    async bootstrap(first) {
-      model.bootstrap(first);
-      for (const { name, address } of first) names.set(address, name);
-      await Promise.all(first.map(({ address }) => open(address)));
-    },
-    members: () =>
-      Promise.resolve(
-        model
-          .members()
-          .sort((a, b) => (a.id < b.id ? -1 : 1))
-          .map((member) => ({
-            id: String(member.id),
-            name: member.name,
-            address: member.address,
-            isLearner: member.isLearner,
-            started: member.name !== '',
-            healthy: member.running && model.leader() !== undefined,
-          })),
-      ),
-    async memberAdd(name, address) {
-      await whenReady(() => model.add(address));
-      names.set(address, name);
-    },
-    async memberRemove(name) {
-      const address = addressOf(name);
-      const found = model.members().find((member) => member.address === address);
-      if (found === undefined) throw new Error(`etcdserver: member not found: ${name}`);
-      await whenReady(() => model.remove(found.id));
-    },
-    async start(name, address) {
-      if (!model.start(name, address))
-        throw new Error(`etcd ${name} on ${address} was never added to the cluster, or was removed from it`);
-      names.set(address, name);
-      if (!servers.has(address)) await open(address);
-    },
-    async stop(name) {
-      const address = addressOf(name);
-      if (address === undefined) return;
-      model.stop(address);
-      await shut(address);
-    },
-    healthy: (address) =>
-      Promise.resolve(
-        model.leader() !== undefined &&
-          model.members().some((member) => member.address === address && member.running),
-      ),
-    async close() {
-      await Promise.all([...servers.keys()].map(shut));
-    },
-  };
+  return modelledCluster(model, options.clock, { open, shut });
 }

@@ -14,6 +14,17 @@ const LIFETIME_DAYS = 3650;
 
 x509.cryptoProvider.set(webcrypto);
 
+/**
+ * Who makes a key or a certificate. A simulation keeps what it once made: one seed asks for the same again and again,
+ * and WebCrypto's threads know nothing of its time.
+ */
+export type Maker = <T>(what: string, make: () => Promise<T>) => Promise<T>;
+let made: Maker = (_what, make) => make();
+
+export function makeWith(maker: Maker): void {
+  made = maker;
+}
+
 export interface Issued {
   certPem: string;
   keyPem: string;
@@ -58,11 +69,15 @@ function validity(nowMs: number, days: number) {
 }
 
 /** A key alone, for what signs without a certificate (service account tokens). */
-export async function privateKeyPem(): Promise<string> {
-  return exportKey((await keyPair()).privateKey);
+export function privateKeyPem(): Promise<string> {
+  return made('key', async () => exportKey((await keyPair()).privateKey));
 }
 
-export async function createAuthority(commonName: string, nowMs: number): Promise<Authority> {
+export function createAuthority(commonName: string, nowMs: number): Promise<Authority> {
+  return made(`authority ${commonName}`, () => newAuthority(commonName, nowMs));
+}
+
+async function newAuthority(commonName: string, nowMs: number): Promise<Authority> {
   const keys = await keyPair();
   const cert = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(),
@@ -83,7 +98,11 @@ export async function createAuthority(commonName: string, nowMs: number): Promis
 }
 
 /** The authority whose certificate and key a state file keeps. Throws when either does not parse. */
-export async function loadAuthority(certPem: string, keyPem: string, nowMs: number): Promise<Authority> {
+export function loadAuthority(certPem: string, keyPem: string, nowMs: number): Promise<Authority> {
+  return made(`loaded ${certPem}`, () => readAuthority(certPem, keyPem, nowMs));
+}
+
+async function readAuthority(certPem: string, keyPem: string, nowMs: number): Promise<Authority> {
   const der = Buffer.from(keyPem.replace(/-----[^-]+-----|\s/g, ''), 'base64');
   const key = await webcrypto.subtle.importKey('pkcs8', der, ALGORITHM, true, ['sign']);
   return authority(new x509.X509Certificate(certPem), key, nowMs);
@@ -94,44 +113,47 @@ async function authority(
   key: webcrypto.CryptoKey,
   nowMs: number,
 ): Promise<Authority> {
+  const certPem = `${cert.toString('pem')}\n`;
   return {
-    certPem: `${cert.toString('pem')}\n`,
+    certPem,
     keyPem: await exportKey(key),
-    async issue(leaf) {
-      const keys = await keyPair();
-      const usages: string[] = [];
-      if (leaf.usage !== 'client') usages.push(x509.ExtendedKeyUsage.serverAuth);
-      if (leaf.usage !== 'server') usages.push(x509.ExtendedKeyUsage.clientAuth);
-      const names = [...new Set(leaf.sans ?? [])];
-      const issued = await x509.X509CertificateGenerator.create({
-        serialNumber: serial(),
-        subject:
-          leaf.organization === undefined || leaf.organization === ''
-            ? `CN=${leaf.commonName}`
-            : `O=${leaf.organization}, CN=${leaf.commonName}`,
-        issuer: cert.subject,
-        ...validity(nowMs, leaf.days ?? LIFETIME_DAYS),
-        signingAlgorithm: ALGORITHM,
-        publicKey: keys.publicKey,
-        signingKey: key,
-        extensions: [
-          new x509.BasicConstraintsExtension(false, undefined, true),
-          new x509.KeyUsagesExtension(
-            x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment,
-            true,
-          ),
-          new x509.ExtendedKeyUsageExtension(usages),
-          ...(names.length > 0
-            ? [
-                new x509.SubjectAlternativeNameExtension(
-                  names.map((value) => ({ type: isIP(value) === 0 ? 'dns' : 'ip', value })),
-                ),
-              ]
-            : []),
-          await x509.AuthorityKeyIdentifierExtension.create(cert),
-        ],
-      });
-      return { certPem: `${issued.toString('pem')}\n`, keyPem: await exportKey(keys.privateKey) };
-    },
+    issue: (leaf) => made(`leaf ${JSON.stringify(leaf)} ${certPem}`, () => newLeaf(leaf)),
   };
+
+  async function newLeaf(leaf: LeafRequest): Promise<Issued> {
+    const keys = await keyPair();
+    const usages: string[] = [];
+    if (leaf.usage !== 'client') usages.push(x509.ExtendedKeyUsage.serverAuth);
+    if (leaf.usage !== 'server') usages.push(x509.ExtendedKeyUsage.clientAuth);
+    const names = [...new Set(leaf.sans ?? [])];
+    const issued = await x509.X509CertificateGenerator.create({
+      serialNumber: serial(),
+      subject:
+        leaf.organization === undefined || leaf.organization === ''
+          ? `CN=${leaf.commonName}`
+          : `O=${leaf.organization}, CN=${leaf.commonName}`,
+      issuer: cert.subject,
+      ...validity(nowMs, leaf.days ?? LIFETIME_DAYS),
+      signingAlgorithm: ALGORITHM,
+      publicKey: keys.publicKey,
+      signingKey: key,
+      extensions: [
+        new x509.BasicConstraintsExtension(false, undefined, true),
+        new x509.KeyUsagesExtension(
+          x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment,
+          true,
+        ),
+        new x509.ExtendedKeyUsageExtension(usages),
+        ...(names.length > 0
+          ? [
+              new x509.SubjectAlternativeNameExtension(
+                names.map((value) => ({ type: isIP(value) === 0 ? 'dns' : 'ip', value })),
+              ),
+            ]
+          : []),
+        await x509.AuthorityKeyIdentifierExtension.create(cert),
+      ],
+    });
+    return { certPem: `${issued.toString('pem')}\n`, keyPem: await exportKey(keys.privateKey) };
+  }
 }
