@@ -244,6 +244,7 @@ function environment(options: GitOptions, url: string): Record<string, string> {
   const config: [string, string][] = [
     // Objects of a killed run are not worth a repack in the middle of a cycle, and a repack could race ours.
     ['gc.auto', '0'],
+    ['maintenance.auto', 'false'],
     ['core.hooksPath', '/dev/null'],
     ['credential.helper', ''],
   ];

@@ -99,6 +99,8 @@ X11Forwarding no
 PermitTTY no
 PrintMotd no
 ForceCommand ${at('forced.sh')}
+# Bash takes a session of sshd with a lower one for a login, and runs the account's .bashrc.
+SetEnv SHLVL=2
 LogLevel INFO
 MaxStartups 100:30:200
 MaxSessions 100
