@@ -49,7 +49,7 @@ let found: Promise<PowerShell | string> | undefined;
 
 /** The engine, or why there is none. */
 export function powerShell(): Promise<PowerShell | string> {
-  found ??= pwsh() ?? built();
+  found ??= Promise.resolve(pwsh() ?? built());
   return found;
 }
 
@@ -58,22 +58,40 @@ export function engineProgram(): Promise<PowerShell | string> {
   return built();
 }
 
-function pwsh(): Promise<PowerShell> | undefined {
+/** What can be had without a build: the lab's way. */
+export function powerShellAtHand(): PowerShell | string {
+  const installed = pwsh();
+  if (installed !== undefined) return installed;
+  const { file } = program();
+  if (!existsSync(file))
+    return 'pwsh is not installed, and the tests have not built the program in its place';
+  return started(file);
+}
+
+function pwsh(): PowerShell | undefined {
   const file = onPath('pwsh');
   if (file === undefined) return undefined;
   const version = spawnSync(file, ['--version'], { encoding: 'utf8' }).stdout.trim();
-  return Promise.resolve({ file, kind: 'pwsh', version });
+  return { file, kind: 'pwsh', version };
+}
+
+function program(): { folder: string; file: string } {
+  const folder = join(cache, `powershell-engine-${hashOf(sources)}`);
+  return { folder, file: join(folder, process.platform === 'win32' ? 'engine.exe' : 'engine') };
 }
 
 async function built(): Promise<PowerShell | string> {
   const dotnet = onPath('dotnet');
   if (dotnet === undefined) return 'neither pwsh nor the .NET SDK is installed';
-  const folder = join(cache, `powershell-engine-${hashOf(sources)}`);
-  const file = join(folder, process.platform === 'win32' ? 'engine.exe' : 'engine');
+  const { folder, file } = program();
   if (!existsSync(file)) {
     const failure = await build(dotnet, folder);
     if (failure !== undefined) return failure;
   }
+  return started(file);
+}
+
+function started(file: string): PowerShell | string {
   const { status, stdout } = spawnSync(file, ['--version'], { encoding: 'utf8' });
   return status === 0
     ? { file, kind: 'engine', version: stdout.trim() }

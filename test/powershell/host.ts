@@ -29,6 +29,8 @@ export interface WorldVm {
   id: string;
   name: string;
   state: string;
+  /** How often cmdlets switched it on or off. */
+  power?: number;
   notes: string;
   path: string;
   createdAt: string;
@@ -61,7 +63,8 @@ export interface WorldFault {
 }
 
 export interface World {
-  host: { memoryTotalMb: number; memoryFreeMb: number };
+  /** `memoryFreeMb`: what the running VMs leave, when absent. */
+  host: { memoryTotalMb: number; memoryFreeMb?: number };
   switches: string[];
   vms: WorldVm[];
   dns: Record<string, { zones: Record<string, WorldZone>; unreachable?: boolean; denied?: boolean }>;

@@ -1,5 +1,5 @@
 # The world of the stand-in modules: one JSON file in the folder that NODE_CYCLE_TEST_WORLD names, and a list of the
-# calls. Only tests set the variable; without it every stand-in refuses. Disks are real files.
+# calls. Only tests and the lab set the variable; without it every stand-in refuses. Disks are real files.
 Set-StrictMode -Version 2.0
 
 $script:WorldFolder = $env:NODE_CYCLE_TEST_WORLD
@@ -8,7 +8,46 @@ $script:WorldUtf8 = New-Object System.Text.UTF8Encoding($false)
 
 function Get-World {
     $text = [System.IO.File]::ReadAllText([System.IO.Path]::Combine($script:WorldFolder, 'world.json'), $script:WorldUtf8)
-    return ConvertFrom-WorldJson $text
+    $world = ConvertFrom-WorldJson $text
+    $file = [System.IO.Path]::Combine($script:WorldFolder, 'guests.json')
+    if ([System.IO.File]::Exists($file)) { Add-Guests $world (ConvertFrom-WorldJson ([System.IO.File]::ReadAllText($file, $script:WorldUtf8))) }
+    return $world
+}
+
+# In the lab guests live: what they say of themselves, and power that a VM lost, are in a file of their own, so that
+# neither file has two writers. A word about power counts until a cmdlet changes it.
+function Add-Guests($world, $guests) {
+    foreach ($vm in @($world.vms)) {
+        $guest = Get-Field $guests ([string] $vm.id) $null
+        foreach ($adapter in @($vm.adapters)) { $adapter.addresses = @(if ($null -ne $guest) { $guest.addresses }) }
+        if ($null -ne $guest -and $guest.power -eq (Get-Field $vm 'power' 0)) { $vm.state = $guest.state }
+    }
+}
+
+function Set-Power($vm, [string] $state) {
+    $vm.state = $state
+    Set-Field $vm 'power' ((Get-Field $vm 'power' 0) + 1)
+}
+
+# A host whose guests live has the memory that they leave.
+function Get-FreeMemoryMb($world) {
+    $said = Get-Field $world.host 'memoryFreeMb' $null
+    if ($null -ne $said) { return $said }
+    $free = $world.host.memoryTotalMb
+    foreach ($vm in @($world.vms)) { if ($vm.state -eq 'Running') { $free -= (Get-Field $vm 'memoryStartup' 1GB) / 1MB } }
+    return $free
+}
+
+# One cmdlet at a time, whichever process it is in: who reads and writes in turns would write back what was before.
+function Lock-World {
+    $until = [datetime]::UtcNow.AddMinutes(1)
+    while ($true) {
+        try { return [System.IO.File]::Open([System.IO.Path]::Combine($script:WorldFolder, 'lock'), 'OpenOrCreate', 'ReadWrite', 'None') }
+        catch [System.IO.IOException] {
+            if ([datetime]::UtcNow -gt $until) { throw }
+            [System.Threading.Thread]::Sleep(5)
+        }
+    }
 }
 
 function Save-World($world) {
@@ -58,6 +97,13 @@ $script:Compiled = $true
 
 function Invoke-Act($cmdlet, $bound) {
     $name = $cmdlet.MyInvocation.MyCommand.Name
+    $lock = Lock-World
+    try { $output = @(Invoke-Locked $cmdlet $bound $name) }
+    finally { $lock.Dispose() }
+    $output
+}
+
+function Invoke-Locked($cmdlet, $bound, [string] $name) {
     $log = [System.IO.Path]::Combine($script:WorldFolder, 'calls.log')
     [System.IO.File]::AppendAllText($log, $name + ' ' + $cmdlet.ParameterSetName + "`n")
     $count = [System.IO.File]::ReadAllLines($log).Length

@@ -8,6 +8,6 @@ function Get-CimInstance {
 }
 
 function Invoke-GetCimInstance($world, $set, $bound) {
-    return [pscustomobject] @{ FreePhysicalMemory = [uint64] ($world.host.memoryFreeMb * 1024); TotalVisibleMemorySize = [uint64] ($world.host.memoryTotalMb * 1024) }
+    return [pscustomobject] @{ FreePhysicalMemory = [uint64] ((Get-FreeMemoryMb $world) * 1024); TotalVisibleMemorySize = [uint64] ($world.host.memoryTotalMb * 1024) }
 }
 Export-ModuleMember -Function Get-CimInstance

@@ -80,7 +80,7 @@ function Invoke-GetVM($world, $set, $bound) {
         $left = Get-Field $vm 'stoppingReads' $null
         if ($null -ne $left) {
             Set-Field $vm 'stoppingReads' ($left - 1)
-            if ($left -le 1) { $vm.state = 'Off'; Set-Field $vm 'stoppingReads' $null }
+            if ($left -le 1) { Set-Power $vm 'Off'; Set-Field $vm 'stoppingReads' $null }
             Save-World $world
         }
         New-Machine $vm
@@ -133,7 +133,9 @@ function Invoke-StartVM($world, $set, $bound) {
             # The golden disk is read-only, and a copy of it stays so unless somebody says otherwise.
             if ((New-Object System.IO.FileInfo($disk)).IsReadOnly) { throw (New-Failure 'OperationFailed' 'NotSpecified' ("'" + $vm.name + "' failed to start. Attachment '" + $disk + "' failed to open because it is read-only.") $vm.name) }
         }
-        $vm.state = 'Running'
+        $free = Get-FreeMemoryMb $world
+        if ($free -lt (Get-Field $vm 'memoryStartup' 1GB) / 1MB) { throw (New-Failure 'OutOfMemory' 'ResourceUnavailable' ("'" + $vm.name + "' failed to start. Not enough memory in the system: " + $free + ' MB are free.') $vm.name) }
+        Set-Power $vm 'Running'
         foreach ($adapter in @($vm.adapters)) {
             if ($adapter.dynamicMac) { $adapter.mac = '00155D0A0B0C' }
             # The first sight of a guest: nothing, then what it says of itself.
@@ -147,11 +149,11 @@ function Invoke-StopVM($world, $set, $bound) {
     foreach ($vm in @(Find-Given $world $bound)) {
         if ($vm.state -eq 'Off') { continue }
         if ($vm.state -eq 'Saved') { throw (New-Failure 'InvalidState' 'InvalidOperation' 'The operation cannot be performed while the virtual machine is in its current state.' $vm.name) }
-        if ($bound['TurnOff']) { $vm.state = 'Off' }
+        if ($bound['TurnOff']) { Set-Power $vm 'Off' }
         # A guest without the integration services, or one that hangs, does nothing; the cmdlet would wait for it.
         elseif (Get-Field $vm 'ignoresShutdown' $false) { if (-not $bound['AsJob']) { throw (New-Failure 'OperationFailed' 'NotSpecified' 'The guest did not shut down.' $vm.name) } }
         elseif ($bound['AsJob']) { Set-Field $vm 'stoppingReads' (Get-Field $vm 'stopTakesReads' 1) }
-        else { $vm.state = 'Off' }
+        else { Set-Power $vm 'Off' }
     }
     Save-World $world
     if ($bound['AsJob']) { return [pscustomobject] @{ Id = 1; Name = 'Stop-VM'; State = 'Running' } }
