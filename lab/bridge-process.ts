@@ -36,7 +36,14 @@ export function templateText(): string {
 
 export async function startBridge(
   example: ExampleInput,
-  options: { dir: string; bundles: string; engine: string },
+  options: {
+    dir: string;
+    bundles: string;
+    engine: string;
+    vmRoot: string;
+    imageRoot: string;
+    warm: boolean;
+  },
 ): Promise<BridgeProcess> {
   const { dir, bundles } = options;
   mkdirSync(dir, { recursive: true });
@@ -51,8 +58,9 @@ export async function startBridge(
     engineArgs: '"-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-File"',
     scriptsDir: join(dir, 'scripts'),
     dataDir,
-    vmRoot: 'D:\\VMs',
-    imageRoot: 'D:\\Images',
+    warm: String(options.warm),
+    vmRoot: options.vmRoot,
+    imageRoot: options.imageRoot,
     template,
     clientFingerprint: '0'.repeat(64),
     operations: OPERATIONS,

@@ -2,10 +2,12 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { PowerShell } from '../test/powershell/engine.ts';
 import type { BridgeProcess } from './bridge-process.ts';
 import type { ExampleInput } from './example.ts';
 import type { RunningDns } from './servers/dns/dns.ts';
 import { etcdServed } from './servers/etcd-served.ts';
+import type { PowerShellHost } from './servers/powershell.ts';
 import type { RunningProxy } from './servers/proxy/proxy.ts';
 import type { LabWorld } from './world/create.ts';
 import type { EtcdCluster } from './world/world.ts';
@@ -27,6 +29,9 @@ export interface Parts {
   bridges: readonly BridgeProcess[];
   proxy: RunningProxy;
   dns: RunningDns;
+  /** The hosts whose scripts run in the real engine. */
+  powershell: readonly PowerShellHost[];
+  engine: PowerShell | undefined;
 }
 
 export function componentsOf(parts: Parts): Component[] {
@@ -66,9 +71,22 @@ export function componentsOf(parts: Parts): Component[] {
     },
     { name: 'Kubernetes API', real: false, version: world.kube.version, calls: counted('kubernetes') },
     { name: 'rke', real: false, version: 'v1.2.23', calls: counted('rke') },
-    { name: 'PowerShell engine', real: false, version: 'lab', calls: counted('bridge-engine') },
+    ...engineOf(parts),
     { name: 'node SSH', real: false, version: 'ssh2', calls: counted('ssh') },
     { name: 'ingress and shop', real: false, version: 'lab', calls: counted('ingress') },
+  ];
+}
+
+/** The engine and, where it is the real one, the modules that only a Windows Server has. */
+function engineOf({ world, powershell, engine }: Parts): Component[] {
+  const name = 'PowerShell engine';
+  const calls = () => world.calls.get('bridge-engine') ?? 0;
+  if (engine === undefined) return [{ name, real: false, version: 'lab', calls }];
+  const sum = (of: (host: PowerShellHost) => number) => () =>
+    powershell.reduce((total, host) => total + of(host), 0);
+  return [
+    { name, real: true, version: engine.version, calls: sum((host) => host.starts()) },
+    { name: 'Hyper-V module', real: false, version: 'lab', calls: sum((host) => host.cmdlets()) },
   ];
 }
 

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CodedError } from '../ports/errors.ts';
+import { powerShellAtHand, type PowerShell } from '../test/powershell/engine.ts';
 
 export const SABOTAGES = ['skip-drain', 'old-out-first', 'empty-alias', 'dns-no-ttl-wait'] as const;
 export type Sabotage = (typeof SABOTAGES)[number];
@@ -23,6 +24,8 @@ export interface LabSettings {
   example?: string | undefined;
   sabotage?: Sabotage | undefined;
   standIns: boolean;
+  /** Runs the bridge's scripts; without it they are played. */
+  engine?: PowerShell | undefined;
   report: string;
 }
 
@@ -39,12 +42,24 @@ export const USAGE = [
   '  --example DIR          a copy of lab/example, edited: your texts around its placeholders',
   `  --sabotage WHAT        a control that must fail: ${SABOTAGES.join(' | ')}`,
   '  --stand-ins            stand-ins even where the real component is installed',
+  '  --engine powershell|model   what runs the bridge’s scripts (default powershell, where it is there)',
   '  --report FILE          where the HTML report goes (default lab-report.html)',
   '  --keep                 leave the lab’s folder behind',
   '  --verbose              also every line of rke and git',
 ];
 
-const VALUED = ['json', 'seed', 'approve', 'nodes', 'hosts', 'kill', 'example', 'sabotage', 'report'];
+const VALUED = [
+  'json',
+  'seed',
+  'approve',
+  'nodes',
+  'hosts',
+  'kill',
+  'example',
+  'sabotage',
+  'engine',
+  'report',
+];
 const FLAGS = ['dead-node', 'dry-run', 'keep', 'stand-ins', 'verbose', 'help'];
 
 /** @returns undefined when help was asked for. Throws NC9001. */
@@ -74,6 +89,7 @@ export function readSettings(argv: readonly string[], terminal: boolean): LabSet
     example: exampleOf(given.get('example')),
     sabotage: sabotageOf(given.get('sabotage')),
     standIns: given.has('stand-ins'),
+    engine: engineOf(given.get('engine'), given.has('stand-ins')),
     report: given.get('report') ?? 'lab-report.html',
   };
 }
@@ -98,6 +114,18 @@ function sabotageOf(text: string | undefined): Sabotage | undefined {
   if (found === undefined)
     throw new CodedError('NC9001', `--sabotage is "${text}"; expected ${SABOTAGES.join(', ')}.`);
   return found;
+}
+
+function engineOf(text: string | undefined, standIns: boolean): PowerShell | undefined {
+  if (text !== undefined && text !== 'powershell' && text !== 'model')
+    throw new CodedError('NC9001', `--engine is "${text}"; expected powershell or model.`);
+  if (text === 'model' || (text === undefined && standIns)) return undefined;
+  const found = powerShellAtHand();
+  if (typeof found !== 'string') return found;
+  if (text === undefined) return undefined;
+  throw new CodedError('NC9001', `--engine is "powershell", and there is none: ${found}.`, [
+    'The tests build it: npx mocha --spec test/powershell/engine.test.ts',
+  ]);
 }
 
 /** What the lab must be able to fill in: without it the files would name machines that the lab does not have. */

@@ -60,6 +60,7 @@ export async function runSession(
     shape: withDue(HOME, settings.nodes),
     hosts: settings.hosts,
     standIns: settings.standIns,
+    engine: settings.engine,
     ...(settings.sabotage === 'dns-no-ttl-wait' ? { ttlSeconds: LONG_TTL_SECONDS } : {}),
     pipelines: (files) => sabotagedPipeline(settings.sabotage, files),
     templates: settings.example,

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { parse } from 'yaml';
+import type { PowerShell } from '../test/powershell/engine.ts';
 import { claimAddresses } from './address-space.ts';
 import { startBridge, templateText, type BridgeProcess } from './bridge-process.ts';
 import { componentsOf, type Component } from './components.ts';
@@ -18,6 +19,7 @@ import { startDns, type RunningDns } from './servers/dns/dns.ts';
 import { writeEngine } from './servers/engine.ts';
 import { openEtcd } from './servers/etcd.ts';
 import { serveKube } from './servers/kube.ts';
+import { servePowerShell, type PowerShellHost } from './servers/powershell.ts';
 import { makeSshKey } from './servers/proxy/sshd.ts';
 import { startProxy, type RunningProxy } from './servers/proxy/proxy.ts';
 import { rkeHandler, rkeWrapper } from './servers/rke.ts';
@@ -44,6 +46,8 @@ export interface LabOptions {
   pipelines?: ((files: Record<string, string>) => Record<string, string>) | undefined;
   /** Stand-ins even where the real component is installed. */
   standIns?: boolean | undefined;
+  /** Runs the bridge's own scripts; without it the world plays what they do. */
+  engine?: PowerShell | undefined;
 }
 
 export interface Lab {
@@ -132,12 +136,13 @@ async function assemble(
 
   const parts = [
     initialWorld(example, world, etcd, { pace: RKE_PACE }),
-    startEdges(options, example, control.url, ends),
+    // The VMs are on their hosts by now.
+    startEdges(options, example, world, control.url, ends),
   ] as const;
   // One that fails must not leave the other behind: both are awaited.
   await Promise.allSettled(parts);
   const initial = await parts[0];
-  const { proxy, proxyKey, dns, bridges } = await parts[1];
+  const { proxy, proxyKey, dns, bridges, powershell } = await parts[1];
   // A person does this once, on each host: the bridge takes in the VMs that it did not make.
   const names = `${example.cluster}-n*`;
   const adopted = Promise.all(
@@ -199,7 +204,11 @@ async function assemble(
       token,
       service: builds.url,
     }),
-    components: componentsOf({ world, example, etcd, etcdCalls: () => etcdCalls, bridges, proxy, dns }),
+    components: componentsOf({
+      ...{ world, example, etcd, bridges, proxy, dns, powershell },
+      etcdCalls: () => etcdCalls,
+      engine: options.engine,
+    }),
   };
 }
 
@@ -207,6 +216,7 @@ async function assemble(
 async function startEdges(
   options: LabOptions,
   example: ExampleInput,
+  world: LabWorld,
   controlUrl: string,
   ends: (() => unknown)[],
 ): Promise<{
@@ -214,8 +224,9 @@ async function startEdges(
   proxyKey: ReturnType<typeof makeSshKey>;
   dns: RunningDns;
   bridges: BridgeProcess[];
+  powershell: PowerShellHost[];
 }> {
-  const { dir } = options;
+  const { dir, engine } = options;
   const use = options.standIns === true ? 'stand-in' : undefined;
   const proxyKey = makeSshKey();
   const proxy = startProxy({
@@ -236,14 +247,22 @@ async function startEdges(
     secondary: { address: '127.0.0.1', port: 0 },
     ...(use === undefined ? {} : { use }),
   });
-  const bridges = example.hosts.map(({ name }) =>
-    bridgeOn(example, name, join(dir, 'hosts', name), controlUrl),
+  const dirOf = (host: string) => join(dir, 'hosts', host);
+  const powershell =
+    engine === undefined
+      ? []
+      : example.hosts.map((host) =>
+          servePowerShell(world, host, { dir: join(dirOf(host.name), 'host'), engine }),
+        );
+  for (const host of powershell) ends.push(() => host.stop());
+  const bridges = example.hosts.map(({ name }, index) =>
+    bridgeOn(example, name, dirOf(name), controlUrl, powershell[index]),
   );
   for (const part of [proxy, dns, ...bridges])
     void part.then((one) => ends.push(() => one.stop())).catch(() => undefined);
   // One that fails must not leave the others behind: all are awaited.
   await Promise.allSettled([proxy, dns, ...bridges]);
-  return { proxy: await proxy, proxyKey, dns: await dns, bridges: await Promise.all(bridges) };
+  return { proxy: await proxy, proxyKey, dns: await dns, bridges: await Promise.all(bridges), powershell };
 }
 
 async function bridgeOn(
@@ -251,10 +270,15 @@ async function bridgeOn(
   host: string,
   dir: string,
   controlUrl: string,
+  powershell: PowerShellHost | undefined,
 ): Promise<BridgeProcess> {
+  const bundles = join(DIST, 'agent-bridge');
+  if (powershell !== undefined) return startBridge(example, { dir, bundles, ...powershell, warm: true });
   const engine = join(dir, 'engine');
   await writeEngine(engine, { url: controlUrl, host, program: [join(DIST, 'lab', 'engine.cjs')] });
-  return startBridge(example, { dir, bundles: join(DIST, 'agent-bridge'), engine });
+  // The model runs scripts and takes no commands.
+  const modelled = { engine, vmRoot: 'D:\\VMs', imageRoot: 'D:\\Images', warm: false };
+  return startBridge(example, { dir, bundles, ...modelled });
 }
 
 async function settled(world: LabWorld): Promise<void> {

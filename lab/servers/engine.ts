@@ -52,12 +52,15 @@ export async function runEngine(argv: readonly string[]): Promise<number> {
   return result.exitCode;
 }
 
+/** One word of a shell's line. */
+export const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
+
 /** Writes the executable that the bridge is given as its engine. `program`: node's arguments that start this file. */
 export async function writeEngine(
   file: string,
   options: { url: string; host: string; program: readonly string[]; node?: string | undefined },
 ): Promise<void> {
-  const quoted = [
+  const words = [
     options.node ?? process.execPath,
     ...options.program,
     '--world',
@@ -66,10 +69,10 @@ export async function writeEngine(
     options.host,
     '--',
   ]
-    .map((word) => `'${word.replaceAll("'", `'\\''`)}'`)
+    .map(quoted)
     .join(' ');
   await mkdir(dirname(file), { recursive: true });
-  await writeFile(file, `#!/bin/sh\nexec ${quoted} "$@"\n`);
+  await writeFile(file, `#!/bin/sh\nexec ${words} "$@"\n`);
   await chmod(file, 0o755);
 }
 

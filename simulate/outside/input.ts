@@ -86,6 +86,7 @@ export async function makeInput(root: string, shape: ExampleShape, pollMs: numbe
     template: template.path,
     clientFingerprint: print(client.certPem),
     operations: 'host.read, vm.read, image.build, vm.create, vm.stop, vm.delete',
+    warm: 'false',
   });
   return {
     ...{ example, texts, policyText, template, proxyKey, proxyHostKey, tsig },

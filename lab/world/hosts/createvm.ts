@@ -3,10 +3,10 @@ import type { ScriptInput, ScriptResult } from '../../../agent-bridge/host/scrip
 import type { EngineContext, ScriptRun } from './engine.ts';
 import { ScriptRefusal } from './engine.ts';
 import { fileAt, freeBytes } from './files.ts';
-import { DEFAULT_CONTENT, guest, newGuid } from './hosts.ts';
-import type { Host, Vm } from './hosts.ts';
+import { firstBoot, readSeed } from './first-boot.ts';
+import { DEFAULT_CONTENT, newGuid } from './hosts.ts';
+import type { Vm } from './hosts.ts';
 import { step } from './scripts.ts';
-import { isoFiles } from './iso-files.ts';
 
 /** A differencing disk begins small. */
 const CHILD_DISK_BYTES = 64 * 2 ** 20;
@@ -24,7 +24,7 @@ export async function createVm(
   const sizeBytes = input.differencing ? CHILD_DISK_BYTES : (host.files.get(golden)?.sizeBytes ?? 0);
   if (freeBytes(host) < sizeBytes + SEED_BYTES) throw new ScriptRefusal('diskFull');
   const content = host.contents.get(golden) ?? DEFAULT_CONTENT;
-  const seed = readSeed(input.seed.base64);
+  const seed = readSeed(Buffer.from(input.seed.base64, 'base64'));
 
   run.say(`Copy-Item ${input.disk}`);
   await step(context, timing.diskCopy, run);
@@ -72,49 +72,10 @@ export async function createVm(
 
   run.say('Start-VM');
   await step(context, timing.hypervStep, run);
-  const address = input.address ?? lease(host);
-  world.machines.set(vm.id, guest(vm, { ...seed, name: seed.hostname ?? input.name, address, content }));
+  world.machines.set(vm.id, firstBoot(host, vm, seed, content));
   // Start-VM returns when the power is on, long before the guest is up.
   const booted = power.on(vm);
   booted.catch(() => undefined);
   await Promise.race([booted, step(context, timing.hypervStep, run)]);
   return { id: vm.id, mac: vm.mac, state: vm.state };
 }
-
-/** No lease: the guest gives itself a link-local address, which nobody may believe. */
-function lease(host: Host): string {
-  return host.dhcp.shift() ?? '169.254.17.4';
-}
-
-interface Seed {
-  hostname?: string | undefined;
-  sshHostKey: { private: string; public: string };
-  authorizedKeys: string[];
-}
-
-/** cloud-init's user-data, as far as a guest shows what was in it. */
-function readSeed(base64: string): Seed {
-  const userData = isoFiles(Buffer.from(base64, 'base64')).get('user-data') ?? '';
-  const parsed = JSON.parse(userData.replace(/^#cloud-config\r?\n/, '')) as {
-    hostname?: string;
-    ssh_keys?: { ed25519_private?: string; ed25519_public?: string };
-    users?: (string | { ssh_authorized_keys?: string[] })[];
-    ssh_authorized_keys?: string[];
-  };
-  const users = (parsed.users ?? []).filter((user) => typeof user !== 'string');
-  const keys = [
-    ...(parsed.ssh_authorized_keys ?? []),
-    ...users.flatMap((user) => user.ssh_authorized_keys ?? []),
-  ];
-  return {
-    hostname: parsed.hostname,
-    sshHostKey: {
-      private: parsed.ssh_keys?.ed25519_private ?? '',
-      public: twoFields(parsed.ssh_keys?.ed25519_public ?? ''),
-    },
-    authorizedKeys: keys.map(twoFields),
-  };
-}
-
-/** `type base64`, without the comment. */
-const twoFields = (line: string): string => line.trim().split(/\s+/).slice(0, 2).join(' ');

@@ -8,6 +8,8 @@ import type { Timing } from '../timing.ts';
 import type { Machine, World } from '../world.ts';
 import { runScript } from './engine.ts';
 import type { EngineResult } from './engine.ts';
+import { followVms } from './follow.ts';
+import type { SeenVm } from './follow.ts';
 import { createPower } from './power.ts';
 
 export type VmState = 'running' | 'off' | 'starting' | 'saved' | 'other';
@@ -110,6 +112,8 @@ export interface Hosts {
   powerOff(id: string, how: 'cut' | 'shutdown'): Promise<void>;
   /** One call of the PowerShell seam; `script` is the file's name, `stdin` the JSON text. `signal`: the child was killed. */
   engine(host: string, script: string, stdin: string, signal?: AbortSignal): Promise<EngineResult>;
+  /** For a host whose scripts run elsewhere: all VMs as they are there now. */
+  follow(host: string, seen: readonly SeenVm[]): void;
   /** VMs running now, and the most that ever ran together. */
   running(): number;
   peak(): number;
@@ -129,14 +133,17 @@ export function createHosts(world: World, timing: Timing, specs: HostSpec[]): Ho
     }
     return undefined;
   };
+  const named = (name: string): Host => {
+    const host = all.get(name);
+    if (host === undefined) throw new CodedError('NC9201', `no such host: ${name}`);
+    return host;
+  };
   const hosts: Hosts = {
     all,
     vms: () => [...all.values()].flatMap((host) => [...host.vms.values()]),
     vm: find,
     addVm(spec) {
-      const host = all.get(spec.host ?? first ?? '');
-      if (host === undefined)
-        throw new CodedError('NC9201', `no such host: ${spec.host ?? first ?? '(none)'}`);
+      const host = named(spec.host ?? first ?? '(none)');
       const id = spec.id ?? newGuid(world.random);
       const path = spec.path ?? `D:\\VMs\\${spec.name}`;
       const disk = `${path}\\${spec.name}.vhdx`;
@@ -169,11 +176,9 @@ export function createHosts(world: World, timing: Timing, specs: HostSpec[]): Ho
     },
     powerOn: (id) => power.on(existing(find(id), id)),
     powerOff: (id, how) => power.off(existing(find(id), id), how),
-    engine(hostName, script, stdin, signal) {
-      const host = all.get(hostName);
-      if (host === undefined) throw new CodedError('NC9201', `no such host: ${hostName}`);
-      return runScript({ world, timing, host, hosts, power }, script, stdin, signal);
-    },
+    engine: (name, script, stdin, signal) =>
+      runScript({ world, timing, host: named(name), hosts, power }, script, stdin, signal),
+    follow: (name, seen) => followVms({ world, host: named(name), power }, seen),
     running: () => hosts.vms().filter((vm) => vm.state === 'running' || vm.state === 'starting').length,
     peak: () => power.peak(),
   };

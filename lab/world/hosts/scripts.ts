@@ -1,6 +1,7 @@
 /** What each script of the bridge does on a modelled host. Shapes are the bridge's own (agent-bridge/host/scripts.ts). */
 import type { ScriptInput, ScriptName, ScriptResult } from '../../../agent-bridge/host/scripts.ts';
 import { pass } from '../clock.ts';
+import type { Machine } from '../world.ts';
 import { createVm } from './createvm.ts';
 import type { EngineContext, ScriptRun } from './engine.ts';
 import { Killed, ScriptRefusal } from './engine.ts';
@@ -30,8 +31,7 @@ export const scriptHandlers: Handlers = {
         state: vm.state,
         notes: vm.notes,
         createdAt: new Date(vm.createdAtMs).toISOString(),
-        // The guest's own list, by its KVP daemon: the link-local one is always in it.
-        addresses: machine?.up === true && vm.connected ? [machine.address, linkLocal(vm.mac)] : [],
+        addresses: guestAddresses(vm, machine),
         mac: vm.mac,
         cpuCount: vm.cpuCount,
         memoryMb: vm.memoryMb,
@@ -162,6 +162,11 @@ function moveStorage(host: Host, vm: Vm, folder: string): void {
 export async function step({ world }: EngineContext, ms: number, run: ScriptRun): Promise<void> {
   await pass(world.clock, ms);
   if (run.signal?.aborted === true) throw new Killed();
+}
+
+/** The guest's own list, by its KVP daemon: the link-local one is always in it. */
+export function guestAddresses(vm: Vm, machine: Machine | undefined): string[] {
+  return machine?.up === true && vm.connected ? [machine.address, linkLocal(vm.mac)] : [];
 }
 
 /** fe80::/10 from the MAC, as the guest's kernel makes it. */

@@ -120,6 +120,7 @@ describe('the example', () => {
         template: '/opt/ubuntu-node.pkr.hcl',
         clientFingerprint: 'aa'.repeat(32),
         operations: 'host.read, vm.read',
+        warm: 'false',
       }),
     ) as { clients: { addressRanges: string[] }[]; images: Record<string, { authorizedKeys: string[] }> };
     assert.deepEqual(filled.clients[0]?.addressRanges, ['127.83.0.60-127.83.0.79']);

@@ -72,7 +72,10 @@ const create = (name: string, rest: Partial<ScriptInput<'vm-create'>> = {}): Scr
             ssh_keys: { ed25519_private: 'PRIVATE', ed25519_public: 'ssh-ed25519 AAAA lab' },
             users: [{ name: 'rke', ssh_authorized_keys: ['ssh-ed25519 BBBB agent'] }],
           })}`,
-          networkConfig: null,
+          networkConfig:
+            rest.address === null
+              ? null
+              : JSON.stringify({ ethernets: { primary: { addresses: ['127.0.0.70/24'] } } }),
         },
         0,
       ),
