@@ -17,6 +17,8 @@ export const PROTOCOL_PATH = '/v1';
 export const LOG_HEAD_HEADER = 'x-log-head';
 export const LOG_END_HEADER = 'x-log-end';
 export const KEY_HEADER = 'idempotency-key';
+/** A job's log is what its child says; the line that begins so is its result, for the bridge, which judges it. */
+export const RESULT_PREFIX = '##NC-RESULT ';
 
 /** Longest time the bridge holds a request that waits for news: shorter than any idle limit on the way. */
 export const WAIT_LIMIT_MS = 10_000;

@@ -1,6 +1,7 @@
 /** Changes on a host, through its bridge: each is a job that outlives this process and is joined again. */
 import { jobKey, targetOf } from '../../agent-bridge/client/client.ts';
 import type { ChangeName, Params, Result } from '../../agent-bridge/protocol/operations.ts';
+import { RESULT_PREFIX } from '../../agent-bridge/protocol/wire.ts';
 import { CodedError } from '../../ports/errors.ts';
 import { waitMs, type Context } from '../context.ts';
 import { bridgeOn, naming, readAllVms, type HostBridge } from '../hosts.ts';
@@ -47,7 +48,9 @@ export async function changeOnHost<O extends ChangeName>(
     ctx.say(`The job ${running.id} of an earlier run is already at it; its end is awaited.`);
   const ended = await client.waitFor(handle, {
     ...waitMs(deadlineMs, signal),
-    onLog: (line) => ctx.say(`${bridge.host ?? 'host'}: ${line}`),
+    onLog: (line) => {
+      if (line.trim() !== '' && !line.startsWith(RESULT_PREFIX)) ctx.say(`${bridge.host ?? 'host'}: ${line}`);
+    },
   });
   const [entries, hash] = client.lastHead()?.split(':') ?? [];
   if (entries !== undefined && hash !== undefined)

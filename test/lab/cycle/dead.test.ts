@@ -27,6 +27,12 @@ describe('a dead node', function () {
     assert.equal(run.result.outcome, 'succeeded', JSON.stringify(stagesOf(run)));
     assert.equal(pairOf(run), 'home-n1 by home-n6');
     assert.equal(run.outputs['plan_1.oldNodeState'], 'dead');
+    // What the host's scripts say is shown, and their results are not.
+    assert.ok(run.log.some((line) => line.includes('hyperv2: ')));
+    assert.deepEqual(
+      run.log.filter((line) => line.includes('NC-RESULT')),
+      [],
+    );
     const done = run.events.flatMap((event) => (event.kind === 'action.done' ? [event.id] : []));
     const order = ['vm.create home-n6', 'rke up without home-n1', 'rke up add home-n6', 'vm.delete home-n1'];
     assert.deepEqual(
