@@ -10,6 +10,7 @@ import type { ApprovalRequest, RunnerEvent } from '../../../lab/runner/run.ts';
 import { startLab, type Lab } from '../../../lab/start.ts';
 import type { TrafficResult } from '../../../lab/traffic/statistics.ts';
 import { startTraffic } from '../../../lab/traffic-process.ts';
+import type { PowerShell } from '../../powershell/engine.ts';
 
 export interface SessionRun extends QueuedRun {
   cancelledAtMs?: number | undefined;
@@ -40,10 +41,18 @@ const KILL_AFTER_MS = 120;
 const KILL_AT_LAST_MS = 500;
 
 export async function labSession(
-  options: { shape?: ExampleShape; seed?: number; hosts?: number; traffic?: boolean } = {},
+  options: {
+    shape?: ExampleShape;
+    seed?: number;
+    hosts?: number;
+    traffic?: boolean;
+    /** Without it the model. */
+    engine?: PowerShell;
+  } = {},
 ): Promise<LabSession> {
   const dir = mkdtempSync(join(tmpdir(), 'nctest-'));
-  const lab = await startLab({ dir, seed: options.seed ?? 1, shape: options.shape, hosts: options.hosts });
+  const { seed = 1, shape, hosts, engine } = options;
+  const lab = await startLab({ dir, seed, shape, hosts, engine });
   const traffic = options.traffic === false ? undefined : startTraffic(lab, () => undefined);
   let seen: TrafficResult | undefined;
   const endTraffic = async () => {
