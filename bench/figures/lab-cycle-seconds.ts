@@ -1,4 +1,4 @@
-/** A whole run of the lab, as a stranger starts it, installs not counted. */
+/** A whole run of the lab, as a stranger without PowerShell starts it, installs not counted. */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,7 +22,9 @@ async function oneCycle(): Promise<number> {
   const dir = mkdtempSync(join(tmpdir(), 'bench-lab-'));
   const json = join(dir, 'out.json');
   try {
-    const args = ['--import', 'tsx', join('lab', 'main.ts'), '--approve', 'auto', '--json', json];
+    // The same on every machine, whether PowerShell is there or not.
+    const options = ['--approve', 'auto', '--engine', 'model', '--json', json];
+    const args = ['--import', 'tsx', join('lab', 'main.ts'), ...options];
     const { ms, exitCode, output } = await untilEnd({ args, deadlineMs: DEADLINE_MS });
     const last = output.trim().split('\n').slice(-3).join(' | ');
     if (exitCode !== 0) throw new Error(`the lab ended with exit code ${exitCode}: ${last}`);
