@@ -77,11 +77,11 @@ export function servePowerShell(
     writeFileSync(`${guestsFile}.new`, JSON.stringify(Object.fromEntries(guests)));
     renameSync(`${guestsFile}.new`, guestsFile);
   };
-  let version = '';
+  let lookedAt = '';
   const look = (): void => {
     const { ino, mtimeMs, size } = statSync(vmsFile);
-    if (version === `${ino} ${mtimeMs} ${size}`) return;
-    version = `${ino} ${mtimeMs} ${size}`;
+    if (lookedAt === `${ino} ${mtimeMs} ${size}`) return;
+    lookedAt = `${ino} ${mtimeMs} ${size}`;
     const { vms } = JSON.parse(readFileSync(vmsFile, 'utf8')) as World;
     const seen = vms.map((vm): SeenVm => {
       const id = vm.id.toLowerCase();
@@ -101,20 +101,30 @@ export function servePowerShell(
   const timer = setInterval(look, LOOK_MS);
 
   const engine = join(options.dir, 'powershell');
-  const env = engineEnv({ NODE_CYCLE_TEST_WORLD: worldDir, COMPUTERNAME: spec.name });
-  const lines = [
-    '#!/bin/sh',
-    ...Object.entries(env).map(([name, value]) => `export ${name}=${quoted(value)}`),
-    `echo >>${quoted(startsFile)}`,
-    `exec ${quoted(options.engine.file)} "$@"`,
-  ];
-  writeFileSync(engine, `${lines.join('\n')}\n`, { mode: 0o755 });
+  writeWrapper(engine, {
+    env: engineEnv({ NODE_CYCLE_TEST_WORLD: worldDir, COMPUTERNAME: spec.name }),
+    ...{ startsFile, file: options.engine.file },
+  });
   return {
     ...{ engine, vmRoot, imageRoot },
     starts: () => linesOf(startsFile),
     cmdlets: () => linesOf(join(worldDir, 'calls.log')),
     stop: () => clearInterval(timer),
   };
+}
+
+/** The bridge gives its children an allow-listed environment, so what the stand-ins need is set here. */
+function writeWrapper(
+  path: string,
+  { env, startsFile, file }: { env: Record<string, string>; startsFile: string; file: string },
+): void {
+  const lines = [
+    '#!/bin/sh',
+    ...Object.entries(env).map(([name, value]) => `export ${name}=${quoted(value)}`),
+    `echo >>${quoted(startsFile)}`,
+    `exec ${quoted(file)} "$@"`,
+  ];
+  writeFileSync(path, `${lines.join('\n')}\n`, { mode: 0o755 });
 }
 
 /** A disk's text is what is in it; a copy of it has the same. */
