@@ -12,10 +12,15 @@ const DEADLINE_MS = 120_000;
 
 onPowerShell('A cycle with the scripts in the real engine', (engine) => {
   let session: LabSession;
+  const ends: (() => Promise<void>)[] = [];
+  const endAll = async () => {
+    for (const end of ends.splice(0)) await end();
+  };
   before(async () => {
     session = await labSession({ shape: SMALL, engine: engine() });
+    ends.push(() => session.close());
   });
-  after(async () => session.close());
+  after(endAll);
 
   it('replaces a node, though the bridge is killed while it makes the new VM', async () => {
     const { lab } = session;
@@ -75,7 +80,7 @@ onPowerShell('A cycle with the scripts in the real engine', (engine) => {
 
   it('ends every process of the engine with the lab', async () => {
     const { dir } = session.lab;
-    await session.close();
+    await endAll();
     assert.deepEqual(processesIn(dir), []);
   });
 

@@ -31,6 +31,7 @@ const SPEC: HostSpec = {
 
 onPowerShell('A host of the lab behind the real engine', (engine) => {
   let dir: string;
+  const ends: (() => void)[] = [];
   let world: LabWorld;
   let host: PowerShellHost;
   let scripts: RunScript;
@@ -38,6 +39,10 @@ onPowerShell('A host of the lab behind the real engine', (engine) => {
   before(async () => {
     dir = mkdtempSync(join(tmpdir(), 'lab-host-'));
     world = createWorld({ cluster: 'home', seed: 1, hosts: [SPEC] });
+    ends.push(
+      () => world.close(),
+      () => rmSync(dir, { recursive: true, force: true }),
+    );
     for (const number of [1, 2])
       world.hosts.addVm({
         name: `home-n${number}`,
@@ -54,15 +59,14 @@ onPowerShell('A host of the lab behind the real engine', (engine) => {
     const { stdout } = await world.hosts.engine('hyperv1', 'vm-list.ps1', stdin);
     modelled = JSON.parse(stdout.slice(stdout.indexOf('{'))) as ScriptResult<'vm-list'>;
     host = servePowerShell(world, SPEC, { dir, engine: engine() });
+    ends.unshift(() => host.stop());
     scripts = scriptRunner(
       { file: host.engine, args: SCRIPT_ARGS, script: (name) => join(scriptsDir, `${name}.ps1`), env: {} },
       { processes: realProcesses(''), clock, random },
     );
   });
   after(() => {
-    host.stop();
-    world.close();
-    rmSync(dir, { recursive: true, force: true });
+    for (const end of ends) end();
   });
 
   async function run<S extends ScriptName>(script: S, input: ScriptInput<S>): Promise<ScriptResult<S>> {
