@@ -106,7 +106,8 @@ export async function observe<K extends keyof World>(
           .filter((found) => found !== undefined)
           .map((found) => [found, connectionsTo(seen, found)]),
       );
-      return { name: seen.name, files: seen.files, workers: seen.workers, connections };
+      const { name, files, workers, loaded } = seen;
+      return { name, files, workers, loaded, connections };
     }),
     ingress,
     dns,

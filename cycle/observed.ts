@@ -29,6 +29,8 @@ export interface ProxySeen {
   files: Readonly<Record<string, string>>;
   /** Process ids of the workers that take new connections. */
   workers: readonly string[];
+  /** Whether those workers are known to have read these very files. */
+  loaded: 'yes' | 'unknown';
   /** Open connections by backend address. */
   connections: Readonly<Record<string, number>>;
 }

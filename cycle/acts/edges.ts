@@ -1,12 +1,14 @@
 /** Changes of the edges: the proxies over SSH, the GitOps values, DNS. */
 import { CodedError } from '../../ports/errors.ts';
-import { connectionsTo, type Proxy } from '../edge/nginx/proxy.ts';
+import { newServerServes } from '../edge/nginx/prove.ts';
+import { connectionsTo, type Proxy, type Prove } from '../edge/nginx/proxy.ts';
 import type { Swap } from '../edge/dns/zone.ts';
 import { requestSync } from '../edge/gitops/observe-sync.ts';
 import { waitMs, type Context } from '../context.ts';
 import { isoTime } from '../time.ts';
 import { Refused, refuse } from '../step.ts';
-import type { NginxEdit } from '../steps/update-ingress.ts';
+import { askProbe, proxyProbeRequest } from '../probe.ts';
+import type { ProxyChange } from '../steps/update-ingress.ts';
 import { editFile } from './git.ts';
 import { requireLock } from './facts.ts';
 
@@ -22,7 +24,7 @@ function proxyNamed(ctx: Context, name: string): Proxy {
 export async function changeProxy(
   ctx: Context,
   name: string,
-  edit: NginxEdit,
+  { edit, serves }: ProxyChange,
   signal: AbortSignal,
 ): Promise<void> {
   const proxy = proxyNamed(ctx, name);
@@ -31,7 +33,7 @@ export async function changeProxy(
   const seen = await proxy.observe(wait);
   const changed = edit(seen.files);
   if (Object.keys(changed).length === 0 && seen.loaded === 'yes') return;
-  const outcome = await proxy.apply(changed, seen, wait);
+  const outcome = await proxy.apply(changed, seen, wait, proofOf(ctx, proxy, serves, signal));
   if (outcome === 'reloaded') return;
   // Somebody else edited at the same moment: what was read is stale, and the engine reads again.
   if (outcome.refused === 'changed' || outcome.refused === 'busy')
@@ -50,6 +52,19 @@ export async function changeProxy(
       ],
     ),
   );
+}
+
+/** Without a configured probe the reload itself is the proof: nobody has said what the proxy should answer. */
+function proofOf(
+  ctx: Context,
+  proxy: Proxy,
+  serves: string | undefined,
+  signal: AbortSignal,
+): Prove | undefined {
+  const configured = ctx.config.proxies.find(({ name }) => name === proxy.name);
+  if (serves === undefined || configured?.probe === undefined) return undefined;
+  const request = proxyProbeRequest(configured.probe, configured.host);
+  return newServerServes({ proxy, address: serves, ask: () => askProbe(ctx.ports.http, request, signal) });
 }
 
 /** Connections that go on past the deadline are cut when the server is taken out; that is what the deadline says. */

@@ -70,7 +70,7 @@ export function swapDnsActs(ctx: Context): SwapDnsActs {
 
 export function ingressActs(ctx: Context): IngressActs {
   return {
-    changeProxy: (name, edit, signal) => changeProxy(ctx, name, edit, signal),
+    changeProxy: (name, change, signal) => changeProxy(ctx, name, change, signal),
     drainProxy: (name, address, signal) => drainProxy(ctx, name, address, signal),
     editValues: (edit, message, signal) => editValues(ctx, edit, message, signal),
     requestSync: (signal) => askForSync(ctx, signal),

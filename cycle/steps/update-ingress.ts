@@ -1,18 +1,20 @@
 /** UpdateIngress: the places of addresses in the external nginx and in the cluster's ingress values. */
 import type { Config } from '../config/schema.ts';
-import {
-  addBeside,
-  markDown,
-  markUp,
-  placesOf,
-  removeAddress,
-  restore,
-  type RemovedLine,
-} from '../edge/nginx/upstreams.ts';
+import { addBeside, markDown, markUp, placesOf, removeAddress } from '../edge/nginx/upstreams.ts';
 import { addIngressAddress, removeIngressAddress } from '../edge/gitops/values.ts';
 import type { Facts } from '../facts.ts';
-import { addressOf, isOff, type IngressSeen, type ProxySeen, type Slice } from '../observed.ts';
-import { refuse, type Action, type Plan, type Refusal } from '../step.ts';
+import { addressOf, isOff, type IngressSeen, type Slice } from '../observed.ts';
+import {
+  alone,
+  bringIn,
+  factKey,
+  isChange,
+  mustReload,
+  removedLines,
+  withProxy,
+  type NginxEdit,
+} from '../plan/proxy-places.ts';
+import { refuse, type Action, type Plan } from '../step.ts';
 
 export type IngressWorld = Slice<
   'nowMs' | 'facts' | 'lock' | 'vms' | 'intent' | 'proxies' | 'ingress' | 'probes'
@@ -24,11 +26,16 @@ export interface IngressInput {
   side: 'in' | 'out';
 }
 
-export type NginxEdit = (files: Readonly<Record<string, string>>) => Record<string, string>;
+export interface ProxyChange {
+  /** Changes nothing when the files are right and only their reload is missing. */
+  edit: NginxEdit;
+  /** The address whose server must answer through the proxy after the reload. */
+  serves?: string | undefined;
+}
 
 export interface IngressActs {
   /** Reads, edits, tests, reloads and proves; restores when any of it fails. */
-  changeProxy(name: string, edit: NginxEdit, signal: AbortSignal): Promise<void>;
+  changeProxy(name: string, change: ProxyChange, signal: AbortSignal): Promise<void>;
   /** Waits until the proxy has no connection to the address, or its `drainSeconds` are over. */
   drainProxy(name: string, address: string, signal: AbortSignal): Promise<void>;
   /** Commits the values file as `edit` makes it from the branch's tip. */
@@ -70,7 +77,9 @@ function planIn<W extends IngressWorld>(way: Way, acts: IngressActs, world: W): 
   const { config, leaving, staying } = way;
   const actions: Action<W>[] = [];
   const inValues = wantsIngress(way, world) && world.ingress?.addresses.includes(staying) === false;
-  const proxies = world.proxies.filter((proxy) => isChange(bringIn(way, world, proxy.name)(proxy.files)));
+  const proxies = world.proxies.filter((proxy) =>
+    isChange(bringIn(world.facts, proxy.name, way)(proxy.files)),
+  );
 
   if (
     (inValues || proxies.length > 0) &&
@@ -101,17 +110,23 @@ function planIn<W extends IngressWorld>(way: Way, acts: IngressActs, world: W): 
   }
   if (inValues || (world.ingress?.notSynced !== undefined && wantsIngress(way, world)))
     actions.push(syncAction(way, acts, world.ingress));
-  for (const proxy of proxies) {
-    actions.push(
-      proxyAction(
-        `proxy.in ${proxy.name} ${staying}`,
-        `${placesOf(proxy.files, leaving).length || 'the removed'} places of ${leaving} are open to ${staying}`,
-        proxy.name,
-        bringIn(way, world, proxy.name),
-        way,
-        acts,
-      ),
-    );
+  for (const proxy of world.proxies) {
+    if (proxies.includes(proxy)) {
+      const places = placesOf(proxy.files, leaving).length || 'the removed';
+      const edit = bringIn(world.facts, proxy.name, way);
+      actions.push(
+        proxyAction(
+          `proxy.in ${proxy.name} ${staying}`,
+          `${places} places of ${leaving} are open to ${staying}`,
+          proxy.name,
+          { edit, serves: staying },
+          way,
+          acts,
+        ),
+      );
+    } else if (mustReload(world.facts, proxy, way)) {
+      actions.push(reloadAction(proxy.name, staying, way, acts));
+    }
   }
   return [...actions, ...probeProxies(way, world, actions.length > 0)];
 }
@@ -131,30 +146,36 @@ function planOut<W extends IngressWorld>(way: Way, acts: IngressActs, world: W):
       placesOf(unready.files, leaving).map((place) => `${place.file}:${place.line} ${place.upstream}`),
     );
   }
+  // The first way out of a dead node has nobody yet who would have to serve in its place.
+  const serves = isOff(way.config, world, way.names.leaving) ? undefined : staying;
   for (const proxy of world.proxies) {
-    if (placesOf(proxy.files, leaving).length === 0) continue;
-    const objection = alone(proxy, leaving);
+    const held = placesOf(proxy.files, leaving).length > 0;
+    const objection = held ? alone(proxy, leaving) : undefined;
     if (objection !== undefined) return objection;
     const down: NginxEdit = (files) => markDown(files, leaving);
-    if (isChange(down(proxy.files))) {
+    if (held && isChange(down(proxy.files))) {
       actions.push(
         proxyAction(
           `proxy.down ${proxy.name} ${leaving}`,
           `no new connection may go to ${leaving}`,
           proxy.name,
-          down,
+          { edit: down, serves },
           way,
           acts,
         ),
       );
+    } else if (mustReload(world.facts, proxy, way)) {
+      // Workers that have not read `down` go on sending: to wait for their connections would be in vain.
+      actions.push(reloadAction(proxy.name, serves, way, acts));
     }
+    if (!held) continue;
     const out: NginxEdit = (files) => removeAddress(files, leaving).files;
     actions.push({
       ...proxyAction<W>(
         `proxy.out ${proxy.name} ${leaving}`,
         `${leaving} leaves once its ${proxy.connections[leaving] ?? 0} connections have ended`,
         proxy.name,
-        out,
+        { edit: out },
         way,
         acts,
       ),
@@ -162,7 +183,7 @@ function planOut<W extends IngressWorld>(way: Way, acts: IngressActs, world: W):
         await acts.drainProxy(proxy.name, leaving, signal);
         const lines = removedLines(proxy, leaving);
         await acts.writeFacts({ upstreams: { [factKey(proxy.name, leaving)]: lines } }, signal);
-        await acts.changeProxy(proxy.name, out, signal);
+        await acts.changeProxy(proxy.name, { edit: out }, signal);
       },
       predict: (o) => {
         const next = withProxy(o, proxy.name, out);
@@ -220,57 +241,6 @@ function planOut<W extends IngressWorld>(way: Way, acts: IngressActs, world: W):
   return [...actions, ...probeProxies(way, world, actions.length > 0)];
 }
 
-/** The successor takes the places that the leaving address holds, or held as the Lease says. */
-function bringIn(way: Way, world: IngressWorld, proxy: string): NginxEdit {
-  return (files) => {
-    let now = { ...files };
-    const merge = (changed: Record<string, string>) => (now = { ...now, ...changed });
-    for (const line of linesOf(world.facts, proxy, way.staying)) merge(restore(now, line));
-    for (const line of linesOf(world.facts, proxy, way.leaving)) {
-      if (placesOf(now, way.leaving).length > 0) break;
-      merge(restore(now, renamed(line, way.leaving, way.staying)));
-    }
-    merge(addBeside(now, way.leaving, way.staying));
-    merge(markUp(now, way.staying));
-    return Object.fromEntries(Object.entries(now).filter(([path, text]) => files[path] !== text));
-  };
-}
-
-/** A line of a dead node, for its successor: the same statement with the other address, and never `down`. */
-function renamed(line: RemovedLine, from: string, to: string): RemovedLine {
-  const swap = (text: string) => text.replace(from, to).replace(/ down(?=[ ;])/, '');
-  return {
-    ...line,
-    address: to,
-    statement: swap(line.statement),
-    ...(line.wholeLine === undefined ? {} : { wholeLine: swap(line.wholeLine) }),
-  };
-}
-
-function linesOf(facts: Facts, proxy: string, address: string): readonly RemovedLine[] {
-  return facts.upstreams[factKey(proxy, address)] ?? [];
-}
-
-/** As they were before the cycle: `down` was ours. */
-function removedLines(proxy: ProxySeen, address: string): readonly RemovedLine[] {
-  return removeAddress({ ...proxy.files, ...markUp(proxy.files, address) }, address).removed;
-}
-
-function factKey(proxy: string, address: string): string {
-  return `${proxy} ${address}`;
-}
-
-function alone(proxy: ProxySeen, address: string): Refusal | undefined {
-  try {
-    removeAddress(proxy.files, address);
-    return undefined;
-  } catch (error) {
-    return refuse('NC1212', `An upstream of ${proxy.name} would have no server left without ${address}.`, [
-      error instanceof Error ? error.message : String(error),
-    ]);
-  }
-}
-
 function wantsIngress(way: Way, world: IngressWorld): boolean {
   if (world.ingress === undefined) return false;
   const places = world.facts.ingressPlaces ?? [];
@@ -281,40 +251,41 @@ function wantsIngress(way: Way, world: IngressWorld): boolean {
   );
 }
 
-function isChange(changed: Record<string, string>): boolean {
-  return Object.keys(changed).length > 0;
-}
-
-function withProxy<W extends IngressWorld>(world: W, name: string, edit: NginxEdit): W {
-  return {
-    ...world,
-    proxies: world.proxies.map((proxy) =>
-      proxy.name === name
-        ? { ...proxy, files: { ...proxy.files, ...edit(proxy.files) }, connections: {} }
-        : proxy,
-    ),
-  };
-}
-
 function proxyAction<W extends IngressWorld>(
   id: string,
   reason: string,
   name: string,
-  edit: NginxEdit,
+  change: ProxyChange,
   way: Way,
   acts: IngressActs,
 ): Action<W> {
   return {
     id,
     reason,
-    apply: (signal) => acts.changeProxy(name, edit, signal),
+    apply: (signal) => acts.changeProxy(name, change, signal),
     done: (o) => {
       const proxy = o.proxies.find((candidate) => candidate.name === name);
-      return proxy !== undefined && !isChange(edit(proxy.files));
+      return proxy?.loaded === 'yes' && !isChange(change.edit(proxy.files));
     },
     settleMs: way.settleMs,
-    predict: (o) => withProxy(o, name, edit),
+    predict: (o) => withProxy(o, name, change.edit),
   };
+}
+
+function reloadAction<W extends IngressWorld>(
+  name: string,
+  serves: string | undefined,
+  way: Way,
+  acts: IngressActs,
+): Action<W> {
+  return proxyAction(
+    `proxy.reload ${name}`,
+    'its files are right, and its workers are not known to have read them',
+    name,
+    { edit: () => ({}), serves },
+    way,
+    acts,
+  );
 }
 
 function valuesAction<W extends IngressWorld>(

@@ -180,7 +180,12 @@ export function worldOf(config: Config, nodes: readonly NodeSpec[] = nodesWith(A
     proxies:
       config.proxies.length === 0
         ? []
-        : [{ name: 'pi', files: proxyFiles(addresses), workers: ['101'], connections: {} }],
+        : [
+            {
+              ...{ name: 'pi', files: proxyFiles(addresses), workers: ['101'] },
+              ...{ loaded: 'yes', connections: {} },
+            },
+          ],
     ingress: config.ingress && {
       commit: 'g0',
       text: `controller:\n  service:\n    externalIPs:   # one for each worker\n${addresses.map((a) => `      - ${a}\n`).join('')}    type: ClusterIP\n`,

@@ -76,6 +76,79 @@ describe('UpdateIngress in', () => {
   });
 });
 
+describe('UpdateIngress after a run that was killed between the new files and their reload', () => {
+  const unread = (world: PlanWorld): PlanWorld => ({
+    ...world,
+    proxies: world.proxies.map((proxy) => ({ ...proxy, loaded: 'unknown' as const })),
+  });
+
+  it('reloads what is in place already, and proves it through the proxy', () => {
+    assert.deepEqual(ids(plan('in', isIn)), []);
+    assert.deepEqual(ids(plan('in', unread(isIn))), ['proxy.reload pi', 'probe.proxy pi']);
+  });
+
+  it('reloads with the change when there is one to make', () => {
+    const before = unread(after('ingress.sync'));
+    assert.deepEqual(
+      ids(plan('in', before)).filter((id) => id.startsWith('proxy.')),
+      ['proxy.in pi 10.0.0.60'],
+    );
+  });
+
+  it('does not call a change done that the workers have not read', () => {
+    const planned = plan('in', after('ingress.sync'));
+    const action = (isRefusal(planned) ? [] : planned).find(({ id }) => id.startsWith('proxy.in'));
+    assert.equal(action?.done(isIn), true);
+    assert.equal(action.done(unread(isIn)), false);
+  });
+
+  it('has `down` read before it waits for connections, and the last edit read before it is done', () => {
+    const down = after('proxy.down pi 10.0.0.11');
+    assert.deepEqual(ids(plan('out', unread(down))).slice(0, 2), [
+      'proxy.reload pi',
+      'proxy.out pi 10.0.0.11',
+    ]);
+    const out = after('proxy.out pi 10.0.0.11');
+    assert.ok(ids(plan('out', unread(out))).includes('proxy.reload pi'));
+    assert.ok(!ids(plan('out', out)).includes('proxy.reload pi'));
+  });
+
+  it('leaves a proxy alone that has nothing to do with the pair', () => {
+    const foreign = withFiles(unread(isIn), (text) => text.replace(/.*10\.0\.0\.(11|60).*\n/g, ''));
+    assert.ok(!ids(plan('in', foreign)).includes('proxy.reload pi'));
+  });
+
+  it('asks for a proof of the node that stays, but not while nobody could serve for a dead one', () => {
+    const changes: unknown[] = [];
+    const acts = {
+      ...noActs(),
+      changeProxy: (_name: string, { serves }: { serves?: string | undefined }) => {
+        changes.push(serves);
+        return Promise.resolve();
+      },
+    };
+    const first = (world: PlanWorld, side: 'in' | 'out') => {
+      const planned = planUpdateIngress(
+        config,
+        { leaving: 'home-n1', staying: 'home-n5', side },
+        acts,
+        world,
+      );
+      return (isRefusal(planned) ? [] : planned).find(({ id }) => id.startsWith('proxy.'));
+    };
+    const signal = new AbortController().signal;
+    const off = {
+      ...isIn,
+      vms: isIn.vms.map((vm) => (vm.name === 'home-n1' ? { ...vm, state: 'off' as const } : vm)),
+    };
+    void first(after('ingress.sync'), 'in')?.apply?.(signal);
+    void first(unread(isIn), 'in')?.apply?.(signal);
+    void first(isIn, 'out')?.apply?.(signal);
+    void first(off, 'out')?.apply?.(signal);
+    assert.deepEqual(changes, ['10.0.0.60', '10.0.0.60', '10.0.0.60', undefined]);
+  });
+});
+
 describe('UpdateIngress out', () => {
   it('closes the old place to new connections, waits for the open ones, and writes the line down before it goes', async () => {
     const calls: string[] = [];
