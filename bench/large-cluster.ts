@@ -112,6 +112,7 @@ export function largeCluster(nodes: number): { config: Config; world: PlanWorld 
       reservations: {},
       evidence: {},
       holderEnded: false,
+      proposals: [],
     },
     history: { names: new Set(), addresses: new Set() },
   };

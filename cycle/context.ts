@@ -8,6 +8,7 @@ import { rkeFiles, type RkeProgram } from './cluster/rke/driver.ts';
 import { etcdTarget, kubeTarget, mustReadState, type RkeState } from './cluster/rke/state.ts';
 import type { Config } from './config/schema.ts';
 import type { DnsZone } from './edge/dns/zone.ts';
+import type { Review } from './edge/gitops/pull-request.ts';
 import type { Proxy } from './edge/nginx/proxy.ts';
 import type { ReservationService } from './edge/reservation/service.ts';
 import type { NodeEvidence } from './evidence/read.ts';
@@ -35,6 +36,8 @@ export interface Context {
   /** The branch that holds cluster.yml and known_hosts. */
   repo: Repo;
   gitops: Repo | undefined;
+  /** How a protected branch of theirs is changed; absent where the service is not one that makes pull requests for us. */
+  reviews: { cluster?: Review | undefined; gitops?: Review | undefined };
   /** One on each Hyper-V host, in the order of the task's input. */
   bridges: readonly HostBridge[];
   proxies: readonly Proxy[];
@@ -112,6 +115,22 @@ export async function readText(files: Files, path: string): Promise<string> {
 
 export function waitMs(deadlineMs: number, signal: AbortSignal): Wait {
   return { deadlineMs, signal };
+}
+
+/** The files that a cycle edits on branches which take pull requests, when they are protected. */
+export function reviewedFiles({
+  config,
+  reviews,
+}: Pick<Context, 'config' | 'reviews'>): { review: Review; paths: string[] }[] {
+  const { cluster, gitops } = reviews;
+  return [
+    ...(cluster === undefined
+      ? []
+      : [{ review: cluster, paths: [config.rke.config, config.ssh.knownHosts] }]),
+    ...(gitops === undefined || config.ingress === undefined
+      ? []
+      : [{ review: gitops, paths: [config.ingress.file] }]),
+  ];
 }
 
 /** A file that must be at the branch's tip. */

@@ -3,14 +3,15 @@ import { parseClusterYml } from './cluster/rke/cluster-yml.ts';
 import { upstreamServers } from './edge/nginx/upstreams.ts';
 import { membersOn } from './edge/dns/zone.ts';
 import type { Config } from './config/schema.ts';
-import { waitMs, type Context } from './context.ts';
+import { reviewedFiles, waitMs, type Context } from './context.ts';
+import { proposed } from './edge/gitops/pull-request.ts';
 import { observe, readLockOf } from './observe.ts';
 import type { World } from './observed.ts';
 import { aliasSet } from './plan/dns-records.ts';
 import { judgeAges } from './plan/due.ts';
-import { factsFromAnnotations, pairOf } from './facts.ts';
+import { factsFromAnnotations, pairOf, type Facts } from './facts.ts';
 import type { WorldSnapshot } from './record.ts';
-import type { PlanInput, PlanWorld } from './steps/plan-cycle.ts';
+import { directionOf, type PlanInput, type PlanWorld } from './steps/plan-cycle.ts';
 
 /** Names and addresses of that many versions of cluster.yml are never used again. */
 const HISTORY_COMMITS = 1_000;
@@ -45,14 +46,30 @@ export async function observePlanWorld(
   signal: AbortSignal,
 ): Promise<PlanWorld> {
   const lock = await readLockOf(ctx, signal);
-  const pair = pairOf(factsFromAnnotations(lock?.annotations ?? {}));
+  const facts = factsFromAnnotations(lock?.annotations ?? {});
+  const pair = pairOf(facts);
   const focus = { leaving: pair?.leaving, staying: pair?.staying, logins: 'all' as const };
-  const [world, history, holderEnded] = await Promise.all([
+  const [world, history, holderEnded, proposals] = await Promise.all([
     observe(ctx, ALL, focus, signal) as Promise<World>,
     readHistory(ctx, signal),
     lock?.holder === undefined || lock.holder === input.me ? false : ctx.hasEnded(lock.holder, signal),
+    readProposals(ctx, input, facts, signal),
   ]);
-  return { ...world, history, holderEnded };
+  return { ...world, history, holderEnded, proposals };
+}
+
+/** Only the run that turns a cycle round has to know what the way until now still waits for. */
+export async function readProposals(
+  ctx: Pick<Context, 'config' | 'reviews'>,
+  input: PlanInput,
+  facts: Facts,
+  signal: AbortSignal,
+): Promise<PlanWorld['proposals']> {
+  if (pairOf(facts) === undefined || directionOf(input, facts) === facts.direction) return [];
+  const found = await Promise.all(
+    reviewedFiles(ctx).map(({ review, paths }) => proposed(review, paths, waitMs(GIT_MS, signal))),
+  );
+  return found.flat();
 }
 
 /** Versions that cannot be read (an old mistake) hold no names. */

@@ -218,7 +218,7 @@ export const ERRORS = {
   NC1240: {
     title: 'A push was refused.',
     remedy:
-      'Give the credential the right to push to that branch; pull requests for protected branches are not made yet.',
+      'Give the credential the right to push to that branch. On Azure Repos a protected branch gets a pull request instead: for that the credential has to be one for HTTPS, with the right to contribute to pull requests.',
   },
   NC1241: { title: 'A push lost every race.', remedy: 'Queue the run again when the branch is quieter.' },
   NC1242: {
@@ -233,6 +233,11 @@ export const ERRORS = {
     title: 'The state of rke is missing or not to be trusted.',
     remedy:
       'Put back a backup from the state directory, or the state of the agent that ran last; it is compared with the live cluster before it is used.',
+  },
+  NC1245: {
+    title: 'A pull request was not completed.',
+    remedy:
+      'See it under its link: approve it, or mend what stands against it. Queue the run again: it finds the request and goes on from it.',
   },
   NC1250: {
     title: 'Somebody else changed it at the same moment.',

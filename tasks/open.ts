@@ -6,12 +6,14 @@ import { bridgeClient } from '../agent-bridge/client/client.ts';
 import { recoverState } from '../cycle/acts/rke.ts';
 import type { Config } from '../cycle/config.ts';
 import { clusterLink, holderOf, type Context, type RunIdentity } from '../cycle/context.ts';
+import { azureRepos } from '../cycle/edge/gitops/azure-repos.ts';
+import type { Review } from '../cycle/edge/gitops/pull-request.ts';
 import type { HostBridge } from '../cycle/hosts.ts';
 import type { Recorder } from '../cycle/record.ts';
 import { basicPorts } from '../ports/basic.ts';
 import { CodedError } from '../ports/errors.ts';
 import { files } from '../ports/files.ts';
-import { gitRepo, type GitCredential } from '../ports/git.ts';
+import { gitRepo, type GitCredential, type GitRepo } from '../ports/git.ts';
 import { PortError, type Ports } from '../ports/ports.ts';
 import { Secret } from '../ports/secret.ts';
 import type { Connection, PipelineAgent } from './agent.ts';
@@ -46,8 +48,8 @@ export async function openContext(
   const nodesKey = secretPart(agent, mustConnect(agent, 'nodes'), 'privateKey');
   const bridges = mustConnectAll(agent, 'bridge').map((each) => bridgeOf(agent, each, ports));
   const rke = { binary: config.rke.binary, workDir: stateDir, configName: 'cluster.yml' };
-  const git = (url: string, branch: string, name: string, credential: GitCredential) =>
-    gitRepo({
+  const git = (url: string, branch: string, name: string, credential: GitCredential) => {
+    const repo = gitRepo({
       run: ports.run,
       env: { ...env, ...network.forGit(url) },
       url,
@@ -56,16 +58,21 @@ export async function openContext(
       credential,
       author: AUTHOR,
     });
+    return { repo, review: reviewOf(ports, url, branch, repo, credential) };
+  };
+  const { rke: own, ingress } = config;
+  const cluster = git(repositoryUrl(agent), own.branch, 'cluster', credentialOf(agent, 'git', true));
+  const gitops =
+    ingress && git(ingress.repository, ingress.branch, 'gitops', credentialOf(agent, 'gitops', false));
 
   const ctx: Context = {
     config,
     ports,
     run,
     me: holderOf(run),
-    repo: git(repositoryUrl(agent), config.rke.branch, 'cluster', credentialOf(agent, 'git', true)),
-    gitops:
-      config.ingress &&
-      git(config.ingress.repository, config.ingress.branch, 'gitops', credentialOf(agent, 'gitops', false)),
+    repo: cluster.repo,
+    gitops: gitops?.repo,
+    reviews: { cluster: cluster.review, gitops: gitops?.review },
     bridges,
     proxies: [],
     dns: undefined,
@@ -145,6 +152,21 @@ function repositoryUrl(agent: PipelineAgent): string {
   const url = agent.variable('Build.Repository.Uri');
   if (url === undefined) throw new CodedError('NC5006', 'The variable Build.Repository.Uri is not set.');
   return url;
+}
+
+/** Pull requests need the service's REST interface, which takes what git sends over HTTPS. */
+function reviewOf(
+  ports: Pick<Ports, 'http'>,
+  url: string,
+  target: string,
+  repo: GitRepo,
+  credential: GitCredential,
+): Review | undefined {
+  if (credential.kind !== 'token') return undefined;
+  const word = credential.scheme === 'bearer' ? 'Bearer' : 'Basic';
+  const authorization = new Secret(`${word} ${credential.token.reveal()}`);
+  const pulls = azureRepos({ http: ports.http, url, authorization });
+  return pulls && { target, pulls, offer: (commit, branch, wait) => repo.offer(commit, branch, wait) };
 }
 
 /** A connection's password, else (for the pipeline's own repository) the token of the job. */

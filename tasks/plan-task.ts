@@ -1,5 +1,6 @@
 /** PlanCycle as a task: the decision as outputs and as a table, the lock, and its release. */
 import { annotateFacts, release, takeTheLock } from '../cycle/acts/facts.ts';
+import { withdrawAll } from '../cycle/acts/git.ts';
 import { bridgeOn } from '../cycle/hosts.ts';
 import type { Because } from '../cycle/plan/due.ts';
 import { endingSoon } from '../cycle/plan/expiry.ts';
@@ -24,6 +25,7 @@ const NO_ACTS: PlanActs = {
   takeLock: () => Promise.reject(new Error('a dry run takes no lock')),
   writeAllFacts: () => Promise.reject(new Error('a dry run writes nothing')),
   releaseAddress: () => Promise.reject(new Error('a dry run releases nothing')),
+  withdrawProposals: () => Promise.reject(new Error('a dry run withdraws nothing')),
 };
 
 const BECAUSE = ['any', 'age', 'image'] as const satisfies readonly Because[];
@@ -60,6 +62,7 @@ export async function planCycle(task: Task): Promise<TaskOutcome> {
             takeLock: (seen, annotations, stop) => takeTheLock(ctx, seen, annotations, stop),
             writeAllFacts: (facts, stop) => annotateFacts(ctx, facts, stop),
             releaseAddress: (name, mac, stop) => releaseAddress(ctx, name, mac, stop),
+            withdrawProposals: (stop) => withdrawAll(ctx, stop),
           },
           world,
         );

@@ -40,6 +40,13 @@ export async function changeProxy(
     throw new CodedError('NC1250', `${name}: its files were changed by somebody else (${outcome.refused}).`, [
       outcome.output,
     ]);
+  // One lost answer is no reason to end a cycle: the engine tries it once more.
+  if (outcome.refused === 'probe' && outcome.restored)
+    throw new CodedError(
+      'NC1251',
+      `${name}: after the reload users were not served, so the old files are back.`,
+      [...outcome.output.split('\n').slice(0, 10)],
+    );
   throw new Refused(
     refuse(
       'NC1251',
@@ -104,7 +111,8 @@ export async function editValues(
   const before = async () => {
     await requireLock(ctx, signal);
   };
-  await editFile(ctx, { repo: ctx.gitops, path: ingress.file, edit, message, before }, signal);
+  const { gitops: repo, reviews } = ctx;
+  await editFile(ctx, { repo, review: reviews.gitops, path: ingress.file, edit, message, before }, signal);
 }
 
 export async function changeDns(ctx: Context, change: Swap, signal: AbortSignal): Promise<void> {

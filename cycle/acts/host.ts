@@ -137,6 +137,7 @@ export async function pinHostKeys(
     ctx,
     {
       repo: ctx.repo,
+      review: ctx.reviews.cluster,
       path: ctx.config.ssh.knownHosts,
       edit: (text) => pinHost(text, address, port, keys),
       message: `Pin the SSH host key of ${node} (${address})`,
@@ -158,6 +159,7 @@ export async function forgetHostKeys(
     ctx,
     {
       repo: ctx.repo,
+      review: ctx.reviews.cluster,
       path: ctx.config.ssh.knownHosts,
       edit: (text) => forgetAddress(text, address),
       message: `Forget the SSH host key of ${node} (${address})`,

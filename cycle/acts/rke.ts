@@ -24,6 +24,7 @@ export async function editClusterYml(
     ctx,
     {
       repo: ctx.repo,
+      review: ctx.reviews.cluster,
       path: ctx.config.rke.config,
       edit: (text) => {
         const next = edit(text);

@@ -284,8 +284,12 @@ export const configSchema = z.strictObject({
         ),
         settleSeconds: doc(seconds(60), 'How long an applied change may take until it is seen.'),
         deadAfterSeconds: doc(seconds(300), 'A node that is NotReady and unreachable for longer is dead.'),
+        reviewMinutes: doc(
+          z._default(z.number().check(z.positive(), z.maximum(2_880)), 60),
+          'How long a task waits for a pull request, where a branch is protected. Less than the time limit of its job.',
+        ),
       }),
-      { pollMs: 2_000, settleSeconds: 60, deadAfterSeconds: 300 },
+      { pollMs: 2_000, settleSeconds: 60, deadAfterSeconds: 300, reviewMinutes: 60 },
     ),
     'How patient the waits are.',
   ),

@@ -26,6 +26,8 @@ export interface PlanWorld extends World {
   history: { names: ReadonlySet<string>; addresses: ReadonlySet<string> };
   /** The service says that the lock's holder has ended. */
   holderEnded: boolean;
+  /** Links of our pull requests that wait, when the cycle is to be turned round: they belong to the way it was going. */
+  proposals: readonly string[];
 }
 
 export interface PlanInput {
@@ -42,6 +44,8 @@ export interface PlanInput {
 export interface PlanActs extends ReleaseActs {
   takeLock(world: PlanWorld, annotations: Record<string, string | null>, signal: AbortSignal): Promise<void>;
   writeAllFacts(facts: Facts, signal: AbortSignal): Promise<void>;
+  /** Abandons our pull requests that wait. */
+  withdrawProposals(signal: AbortSignal): Promise<void>;
 }
 
 export type Decision =
@@ -128,7 +132,7 @@ function continueCycle(config: Config, input: PlanInput, world: PlanWorld, unfin
       `roles at the start: ${unfinished.old?.roles.join(', ') ?? ''}`,
     ]);
   }
-  const direction = input.scheduled ? unfinished.direction : input.direction;
+  const direction = directionOf(input, unfinished);
   const facts = { ...unfinished, direction };
   const reason = `${direction === 'back' ? 'taking back' : 'continuing'} the cycle of ${old}: ${unfinished.reason ?? 'no reason was recorded'}`;
   return judged(
@@ -136,6 +140,11 @@ function continueCycle(config: Config, input: PlanInput, world: PlanWorld, unfin
     { ...world, facts },
     { facts, resumed: true, reason, dead: isDead(config, { ...world, facts }, old) },
   );
+}
+
+/** Only a person turns a cycle round. */
+export function directionOf(input: PlanInput, unfinished: Facts): Direction {
+  return input.scheduled ? unfinished.direction : input.direction;
 }
 
 /** The path is followed to its end before anything is touched. */
@@ -286,6 +295,18 @@ export function planPlanCycle<W extends PlanWorld>(
   const annotations = factsToAnnotations(decision.facts);
   const written = (o: W) =>
     Object.entries(annotations).every(([key, value]) => (o.lock?.annotations[key] ?? null) === value);
+  // First of all: with the direction on the Lease nobody would look for them, and one that is merged later brings back
+  // what the steps have undone by then.
+  if (world.proposals.length > 0) {
+    actions.push({
+      id: 'proposals.withdraw',
+      reason: `they belong to the other direction: ${world.proposals.join(', ')}`,
+      apply: (signal) => acts.withdrawProposals(signal),
+      done: (o) => o.proposals.length === 0,
+      settleMs: config.pace.settleSeconds * 1000,
+      predict: (o) => ({ ...o, proposals: [] }),
+    });
+  }
   if (world.lock?.holder !== input.me) actions.push(lockTaken(config, input, acts, world, decision.facts));
   if (!written(world)) {
     actions.push({

@@ -203,6 +203,7 @@ export function worldOf(config: Config, nodes: readonly NodeSpec[] = nodesWith(A
       addresses: new Set(specs.map(({ address }) => address)),
     },
     holderEnded: false,
+    proposals: [],
   };
 }
 

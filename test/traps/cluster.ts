@@ -184,6 +184,7 @@ export async function trapCluster(shape: ExampleShape, options: TrapOptions = {}
     repo: repoOf(cluster),
     bridges: [bridgeOf(cluster)],
     gitops: undefined,
+    reviews: {},
     proxies: [],
     dns: undefined,
     run: { organisation: 'org', project: 'project', pipeline: '7', run: '100', url: '', scheduled: false },

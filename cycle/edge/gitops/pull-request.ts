@@ -32,6 +32,15 @@ export interface PullRequests {
   read(id: string, wait: Wait): Promise<PullRequest>;
 }
 
+/** A branch that is changed through pull requests, when its protection wants that. */
+export interface Review {
+  /** Short name of the protected branch. */
+  target: string;
+  pulls: PullRequests;
+  /** Pushes a branch of our own, for a request to come from. */
+  offer(commit: string, branch: string, wait: Wait): Promise<'pushed' | { refused: string }>;
+}
+
 export interface NewPullRequest {
   branch: string;
   target: string;
@@ -45,7 +54,6 @@ export interface Proposal {
   path: string;
   /** What the file is to be. */
   text: string;
-  target: string;
   /** Subject, empty line, trailer: title and description come from it, and the merge commit is to have it. */
   message: string;
 }
@@ -65,12 +73,11 @@ export function isProtectedBranch(refused: string): boolean {
 
 /** Finds the pull request for exactly this text, or makes it; withdraws those of ours that want another. Harmless to repeat. */
 export async function propose(
-  pulls: PullRequests,
-  offer: (commit: string, branch: string, wait: Wait) => Promise<'pushed' | { refused: string }>,
+  { pulls, offer, target }: Review,
   proposal: Proposal,
   wait: Wait,
 ): Promise<PullRequest> {
-  const { commit, path, text, target, message } = proposal;
+  const { commit, path, text, message } = proposal;
   const branch = `${prefixOf(path)}${sha256Hex(Buffer.from(text)).slice(0, 16)}`;
   const known = await withdraw(pulls, { path, target, keep: branch }, wait);
   if (known) {
@@ -88,6 +95,16 @@ export async function propose(
   const made = await pulls.open({ branch, target, title, description: rest.join('\n').trim() }, wait);
   await pulls.completeWhenAllowed(made.id, message, wait);
   return pulls.read(made.id, wait);
+}
+
+/** Links of our active requests for those files. */
+export async function proposed(
+  { pulls, target }: Review,
+  paths: readonly string[],
+  wait: Wait,
+): Promise<string[]> {
+  const found = await Promise.all(paths.map((path) => pulls.active(prefixOf(path), target, wait)));
+  return found.flat().map(({ link }) => link);
 }
 
 /**

@@ -9,8 +9,8 @@ import type { Context } from '../../../cycle/context.ts';
 import { addBeside } from '../../../cycle/edge/nginx/upstreams.ts';
 import type { ApplyOutcome, Proxy, ProxyObservation } from '../../../cycle/edge/nginx/proxy.ts';
 import { observe } from '../../../cycle/observe.ts';
-import { Refused } from '../../../cycle/step.ts';
 import { clock } from '../../../ports/clock.ts';
+import { CodedError } from '../../../ports/errors.ts';
 import { openHttp } from '../../../ports/http.ts';
 import { kubeDouble } from '../cluster/kubernetes/kube-double.ts';
 import { configOf, ME } from '../world.ts';
@@ -105,16 +105,16 @@ describe('A change of a proxy', () => {
     assert.equal(asked, 3 * 2 * 2);
   });
 
-  it('is taken back, and refused, when one of those requests fails', async () => {
+  it('is taken back when one of those requests fails', async () => {
     const proxy = proxyOf();
     answers = [200, 200, 502];
     const acts = ingressActs(await contextOf(proxy.client));
     await assert.rejects(
       acts.changeProxy('pi', { edit: bringIn, serves: '10.0.0.60' }, signal),
       (error) =>
-        error instanceof Refused &&
-        error.refusal.code === 'NC1251' &&
-        error.refusal.evidence.includes('status 502, not 200'),
+        error instanceof CodedError &&
+        error.code === 'NC1251' &&
+        error.evidence.includes('status 502, not 200'),
     );
     assert.equal(proxy.now.files[FILE], BEFORE);
   });

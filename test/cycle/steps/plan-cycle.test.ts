@@ -7,7 +7,7 @@ import {
   type PlanActs,
   type PlanWorld,
 } from '../../../cycle/steps/plan-cycle.ts';
-import { converge, foresee } from '../../../cycle/step.ts';
+import { converge, foresee, isRefusal } from '../../../cycle/step.ts';
 import { begun, killed, mustCycle, planInput } from '../journey.ts';
 import {
   ALL_ROLES,
@@ -33,6 +33,7 @@ const noPlanActs: PlanActs = {
   takeLock: () => Promise.resolve(),
   writeAllFacts: () => Promise.resolve(),
   releaseAddress: () => Promise.resolve(),
+  withdrawProposals: () => Promise.resolve(),
 };
 
 describe('PlanCycle chooses', () => {
@@ -426,6 +427,7 @@ describe('PlanCycle and the lock', () => {
           },
           writeAllFacts: async () => void calls.push('write'),
           releaseAddress: async (name) => void calls.push(`release ${name}`),
+          withdrawProposals: async () => void calls.push('withdraw'),
         },
         o,
       );
@@ -453,6 +455,20 @@ describe('PlanCycle and the lock', () => {
     const world = begun(config, worldOf(config));
     const plan = planPlanCycle(config, planInput({ direction: 'back' }), noPlanActs, world);
     assert.deepEqual(Array.isArray(plan) && plan.map(({ id }: { id: string }) => id), ['facts.write']);
+  });
+
+  it('withdraws the pull requests of the other direction before the new one is written', async () => {
+    const world = { ...begun(config, worldOf(config)), proposals: ['https://dev.example/pullrequest/7'] };
+    const calls: string[] = [];
+    const acts = { ...noPlanActs, withdrawProposals: () => Promise.resolve(void calls.push('withdrawn')) };
+    const plan = (o: PlanWorld) => planPlanCycle(config, planInput({ direction: 'back' }), acts, o);
+    assert.deepEqual(
+      foresee({ plan }, world).actions.map(({ id }) => id),
+      ['proposals.withdraw', 'facts.write'],
+    );
+    const planned = plan(world);
+    if (!isRefusal(planned)) await planned[0]?.apply?.(new AbortController().signal);
+    assert.deepEqual(calls, ['withdrawn']);
   });
 
   it('is not taken when nothing is due', () => {

@@ -172,6 +172,7 @@ describe('PlanCycle with reserved addresses', () => {
     takeLock: () => Promise.resolve(),
     writeAllFacts: () => Promise.resolve(),
     releaseAddress: () => Promise.resolve(),
+    withdrawProposals: () => Promise.resolve(),
   };
   const left = { 'old-n0': { mac: '00:15:5d:aa:00:01', address: '10.0.0.60' } };
   const withLeft = (world: PlanWorld): PlanWorld => ({

@@ -80,12 +80,8 @@ describe('a change to a protected branch of Azure Repos', function () {
   const ask = async (text = NEW_TEXT): Promise<PullRequest> => {
     const tip = await repo.tip(WAIT);
     const commit = await repo.commit(tip, { [PATH]: text }, MESSAGE, WAIT);
-    return propose(
-      pulls,
-      (...args) => repo.offer(...args),
-      { commit, path: PATH, text, target: TARGET, message: MESSAGE },
-      WAIT,
-    );
+    const review = { pulls, offer: repo.offer.bind(repo), target: TARGET };
+    return propose(review, { commit, path: PATH, text, message: MESSAGE }, WAIT);
   };
   const held = () => git('show', `${TARGET}:${PATH}`);
 
@@ -150,11 +146,9 @@ describe('a change to a protected branch of Azure Repos', function () {
     const tip = await repo.tip(WAIT);
     const commit = await repo.commit(tip, { [PATH]: NEW_TEXT }, MESSAGE, WAIT);
     const dying: PullRequests = { ...pulls, completeWhenAllowed: () => Promise.reject(new Error('killed')) };
-    const proposal = { commit, path: PATH, text: NEW_TEXT, target: TARGET, message: MESSAGE };
-    await assert.rejects(
-      propose(dying, (...args) => repo.offer(...args), proposal, WAIT),
-      /killed/,
-    );
+    const proposal = { commit, path: PATH, text: NEW_TEXT, message: MESSAGE };
+    const review = { pulls: dying, offer: repo.offer.bind(repo), target: TARGET };
+    await assert.rejects(propose(review, proposal, WAIT), /killed/);
     assert.equal((await ask()).autoComplete, true);
     assert.equal(server.pulls.length, 1);
   });
