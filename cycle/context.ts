@@ -4,6 +4,7 @@ import type { Files, Ports, Repo, Wait } from '../ports/ports.ts';
 import type { Secret } from '../ports/secret.ts';
 import type { EtcdTarget } from './cluster/etcd/members.ts';
 import { createKubeApi, type KubeApi } from './cluster/kubernetes/api.ts';
+import { loadKubeconfig } from './cluster/kubernetes/kubeconfig.ts';
 import { rkeFiles, type RkeProgram } from './cluster/rke/driver.ts';
 import { etcdTarget, kubeTarget, mustReadState, type RkeState } from './cluster/rke/state.ts';
 import type { Config } from './config/schema.ts';
@@ -54,6 +55,8 @@ export interface Context {
   /** One line of progress, of ours or of a child. */
   say(line: string): void;
   cluster: ClusterLink;
+  /** Where Argo CD or Flux runs, when that is another cluster. */
+  gitopsCluster?: { kube(): Promise<KubeApi> } | undefined;
   /** Whether the service says that the run of that holder has ended; false when it cannot say. */
   hasEnded(holder: string, signal: AbortSignal): Promise<boolean>;
   /** SSH logins that succeeded a moment ago: a handshake with every node is too dear for each poll. */
@@ -106,6 +109,21 @@ export function clusterLink(
       return api.made;
     },
     etcd: async () => etcdTarget(await state()),
+  };
+}
+
+/** The cluster of a kubeconfig on the agent, read when it is first needed. */
+export function kubeconfigLink(ports: Ports, path: string): { kube(): Promise<KubeApi> } {
+  let api: Promise<KubeApi> | undefined;
+  const open = async () => createKubeApi(ports, await loadKubeconfig(ports.files, path));
+  return {
+    kube() {
+      api ??= open().catch((error: unknown) => {
+        api = undefined;
+        throw error;
+      });
+      return api;
+    },
   };
 }
 

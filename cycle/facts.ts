@@ -47,6 +47,8 @@ export interface Facts {
   foreignCordon?: boolean | undefined;
   /** By alias and leaving address or target: when it was taken out and the TTL it had, in seconds. */
   swapped: Readonly<Record<string, { atMs: number; ttlSeconds: number }>>;
+  /** By alias: its own TTL in seconds while it has a lower one, and since when it has that. */
+  ttls?: Readonly<Record<string, { ttlSeconds: number; atMs: number } | undefined>> | undefined;
   /** By proxy and address: the lines that were taken out, as they were before the cycle. */
   upstreams: Readonly<Record<string, readonly RemovedLine[]>>;
   /** Addresses that had a place in the ingress values and were taken out. */
@@ -69,6 +71,7 @@ const KEYS = [
   'snapshotPath',
   'foreignCordon',
   'swapped',
+  'ttls',
   'upstreams',
   'ingressPlaces',
   'reservations',
@@ -82,7 +85,7 @@ export function factsToAnnotations(facts: Facts): Record<string, string | null> 
       const text = kept[key] === undefined ? undefined : JSON.stringify(kept[key]);
       return [
         `${PREFIX}${key}`,
-        text === undefined || (key === 'reservations' && text === '{}') ? null : text,
+        text === undefined || ((key === 'reservations' || key === 'ttls') && text === '{}') ? null : text,
       ];
     }),
   );

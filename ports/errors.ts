@@ -215,6 +215,10 @@ export const ERRORS = {
     title: 'An alias is missing in the certificates.',
     remedy: 'Add it to authentication.sans and run rke up by itself first.',
   },
+  NC1238: {
+    title: 'An alias is of another type in the zone.',
+    remedy: 'Write the type that it has under dns.aliases, or change the record in the zone first.',
+  },
   NC1240: {
     title: 'A push was refused.',
     remedy:

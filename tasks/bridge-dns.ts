@@ -57,6 +57,11 @@ export function bridgeDns(ctx: Context): BridgeDns {
       }));
     },
     async swap({ zone, change }, wait) {
+      if (change.expectType !== change.type)
+        return {
+          refused: 'failed',
+          detail: `the bridge changes members of a set, and ${change.name} would turn from ${change.expectType} into ${change.type}`,
+        };
       const name = relative(change.name, zone);
       const bridge = await bridgeFor(zone, [name], wait);
       const signal = wait.signal ?? ctx.signal;

@@ -5,7 +5,7 @@
 import { bridgeClient } from '../agent-bridge/client/client.ts';
 import { recoverState } from '../cycle/acts/rke.ts';
 import type { Config } from '../cycle/config.ts';
-import { clusterLink, holderOf, type Context, type RunIdentity } from '../cycle/context.ts';
+import { clusterLink, holderOf, kubeconfigLink, type Context, type RunIdentity } from '../cycle/context.ts';
 import { azureRepos } from '../cycle/edge/gitops/azure-repos.ts';
 import type { Review } from '../cycle/edge/gitops/pull-request.ts';
 import type { HostBridge } from '../cycle/hosts.ts';
@@ -87,6 +87,10 @@ export async function openContext(
     logins: new Map(),
     evidence: new Map(),
     hasEnded: (holder, stop) => runHasEnded(agent, ports.http, holder, stop),
+    gitopsCluster:
+      ingress === undefined || ingress.sync.tool === 'none' || ingress.sync.kubeconfig === undefined
+        ? undefined
+        : kubeconfigLink(ports, ingress.sync.kubeconfig),
     cluster: clusterLink(ports, rke, () => recoverState(ctx, signal)),
   };
   const closes: (() => Promise<void>)[] = [];

@@ -64,6 +64,7 @@ export async function writeFacts(
           swapped: { ...facts.swapped, ...change.swapped },
           upstreams: { ...facts.upstreams, ...change.upstreams },
           // An entry that is set to undefined goes.
+          ttls: { ...facts.ttls, ...change.ttls },
           reservations: { ...facts.reservations, ...change.reservations },
         };
   await annotateFacts(ctx, next, signal);

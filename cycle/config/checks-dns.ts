@@ -31,6 +31,13 @@ export function dnsChecks({ dns, names, cluster }: Sections): Finding[] {
       'no key with the adapter windows, where the bridge changes the records',
       shown(dns.keyName),
     );
+  if (dns.adapter === 'windows' && dns.lowerTtlSeconds !== undefined)
+    add(
+      ['lowerTtlSeconds'],
+      'NC1120',
+      'no lowered TTL with the adapter windows, where a record cannot be given another TTL alone',
+      `${dns.lowerTtlSeconds} s`,
+    );
   if (tooLong(dns.zone)) add(['zone'], 'NC1119', LENGTHS, shown(dns.zone));
 
   const nodeName = names === undefined ? undefined : namesOfNodes(names.pattern, cluster);

@@ -174,6 +174,14 @@ function ingressChecks({ ingress }: Sections): Finding[] {
       'keys separated by single dots, such as controller.service.externalIPs',
       ingress.path,
     );
+  const kubeconfig = ingress.sync.tool === 'none' ? undefined : ingress.sync.kubeconfig;
+  if (kubeconfig !== undefined && !/^\/[^/]/.test(kubeconfig))
+    add(
+      ['sync', 'kubeconfig'],
+      'NC1116',
+      'an absolute path on the agent, such as /var/lib/node-cycle/argocd.kubeconfig',
+      kubeconfig,
+    );
   const { probe } = ingress;
   if (probe !== undefined) {
     if (!/^\/[^\s#]*$/.test(probe.path))

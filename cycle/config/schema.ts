@@ -29,6 +29,12 @@ export type Role = (typeof ROLES)[number];
 const role = () => z.enum(ROLES);
 const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
 
+const syncKubeconfig = () =>
+  doc(
+    z.optional(text()),
+    'Kubeconfig on the agent, where that tool runs in another cluster: its absolute path. Absent: this cluster.',
+  );
+
 const probe = z.strictObject({
   url: doc(
     text(),
@@ -185,11 +191,13 @@ export const configSchema = z.strictObject({
               tool: z.literal('argocd'),
               application: doc(name(), 'Application that must be Synced and Healthy.'),
               namespace: doc(z._default(name(), 'argocd'), 'Its namespace.'),
+              kubeconfig: syncKubeconfig(),
             }),
             z.strictObject({
               tool: z.literal('flux'),
               kustomization: doc(name(), 'Kustomization that must be Ready at the commit.'),
               namespace: doc(z._default(name(), 'flux-system'), 'Its namespace.'),
+              kubeconfig: syncKubeconfig(),
             }),
           ]),
           { tool: 'none' },
@@ -251,6 +259,10 @@ export const configSchema = z.strictObject({
         ttlSeconds: doc(
           z._default(z.int().check(z.minimum(1), z.maximum(86_400)), 300),
           'TTL of records that Node Cycle makes.',
+        ),
+        lowerTtlSeconds: doc(
+          z.optional(z.int().check(z.minimum(1), z.maximum(86_400))),
+          'An alias with a longer TTL gets this one before its old member goes, and its own back afterwards (rfc2136). Absent: TTLs are left alone, and the old one is waited out after the swap.',
         ),
       }),
     ),

@@ -1,6 +1,7 @@
 /** Which records of the zone name a node. Names are full, without their final dot. Pure. */
 import type { Config } from '../config/schema.ts';
-import { membersOn, type RecordSet, type ServerView } from '../edge/dns/zone.ts';
+import { membersAfter, membersOn, type RecordSet, type ServerView, type Swap } from '../edge/dns/zone.ts';
+import type { Slice } from '../observed.ts';
 import { ttlOf } from '../edge/dns/alias.ts';
 
 export type Alias = NonNullable<Config['dns']>['aliases'][number];
@@ -38,12 +39,47 @@ export function nodeRecord(
   return undefined;
 }
 
-/** Every set that a cycle looks at: the aliases, and the records of its two nodes. */
+/** What stands at the name instead of the set: a CNAME beside nothing else, or addresses where a CNAME was meant. */
+export function otherType(view: ServerView, set: RecordSet): { type: string; data: string } | undefined {
+  return view.records.find(
+    (record) =>
+      record.name.toLowerCase() === set.name.toLowerCase() &&
+      record.type !== set.type &&
+      [record.type, set.type].includes('CNAME'),
+  );
+}
+
+/** Every set that a cycle looks at: the aliases with what may stand in their place, and the records of its two nodes. */
 export function setsOf(config: Config, nodes: readonly string[]): RecordSet[] {
   if (config.dns === undefined) return [];
   const { zone, aliases, nodeRecords } = config.dns;
   const own = nodeRecords
     ? nodes.flatMap((node) => (['A', 'AAAA'] as const).map((type) => ({ name: fullName(node, zone), type })))
     : [];
-  return [...aliases.map((alias) => aliasSet(config, alias)), ...own];
+  const others = { A: ['CNAME'], AAAA: ['CNAME'], CNAME: ['A', 'AAAA'] } as const;
+  const sets = aliases.flatMap((alias) => {
+    const set = aliasSet(config, alias);
+    return [set, ...others[alias.type].map((type) => ({ ...set, type }))];
+  });
+  const keys = new Set<string>();
+  return [...sets, ...own].filter(({ name, type }) => keys.size < keys.add(`${name} ${type}`).size);
+}
+
+/** Every server after the change, with one serial more. */
+export function withSwap<W extends Slice<'dns'>>(world: W, swap: Swap): W {
+  const after = membersAfter(swap).map((data) => ({ name: swap.name, type: swap.type, ttl: swap.ttl, data }));
+  const from = swap.expectType ?? swap.type;
+  return {
+    ...world,
+    dns: world.dns.map((server) => ({
+      ...server,
+      ...(server.serial === undefined ? {} : { serial: (server.serial + 1) % 2 ** 32 }),
+      records: [
+        ...server.records.filter(
+          (record) => record.name.toLowerCase() !== swap.name.toLowerCase() || record.type !== from,
+        ),
+        ...after,
+      ],
+    })),
+  };
 }

@@ -2,11 +2,20 @@
 import { CodedError } from '../../ports/errors.ts';
 import type { Config } from '../config/schema.ts';
 import { aliasNeeds, disagreeing, ttlOf } from '../edge/dns/alias.ts';
-import { membersAfter, membersOn, type ServerView, type Swap } from '../edge/dns/zone.ts';
+import { membersOn, type ServerView, type Swap } from '../edge/dns/zone.ts';
 import type { Facts } from '../facts.ts';
 import { addressOf, cycleRoles, type Slice } from '../observed.ts';
-import { aliasData, aliasSet, fullName, nodeRecord, type Alias } from '../plan/dns-records.ts';
+import {
+  aliasData,
+  aliasSet,
+  fullName,
+  nodeRecord,
+  otherType,
+  withSwap,
+  type Alias,
+} from '../plan/dns-records.ts';
 import { refuse, type Action, type Plan } from '../step.ts';
+import { lowerTtl, lowerWait, restoreTtl, TTL_MARGIN_MS, type TtlWay } from './alias-ttl.ts';
 
 export type SwapDnsWorld = Slice<'nowMs' | 'facts' | 'lock' | 'vms' | 'intent' | 'dns'>;
 
@@ -24,8 +33,6 @@ export interface SwapDnsActs {
   nowMs(): number;
 }
 
-/** Resolvers count whole seconds. */
-const TTL_MARGIN_MS = 1_000;
 /** AD-integrated zones replicate by polling, about every 180 s. */
 const REPLICATION_MS = 600_000;
 
@@ -57,6 +64,13 @@ export function planSwapDns<W extends SwapDnsWorld>(
   const joins: Action<W>[] = [];
   const removals: Action<W>[] = [];
   const waits: Action<W>[] = [];
+  const lowers: Action<W>[] = [];
+  const lowered: Action<W>[] = [];
+  const restores: Action<W>[] = [];
+  const way: TtlWay = { config, acts, settleMs };
+  const push = (list: Action<W>[], action: Action<W> | undefined) => {
+    if (action !== undefined) list.push(action);
+  };
 
   if (
     input.change === 'swap' &&
@@ -85,8 +99,20 @@ export function planSwapDns<W extends SwapDnsWorld>(
     const oldData = aliasData(config, alias, leaving);
     const key = `${alias.name} ${oldData}`;
     const set = aliasSet(config, alias);
+    const other = otherType(primary, set);
+    if (other !== undefined)
+      return refuse('NC1238', `${set.name} is no ${alias.type} in the zone, so it cannot be moved as one.`, [
+        `${primary.server}: ${set.name} ${other.type} ${other.data}`,
+      ]);
     const held = membersOn(primary, set).includes(oldData);
     const swapped = world.facts.swapped[key];
+    push(restores, restoreTtl(way, alias, world));
+    // A node that is dead, or a cycle that goes back, has no time for the wait that lowering costs.
+    const unhurried = input.change === 'swap' && world.facts.direction === 'forward';
+    if (held && unhurried) {
+      push(lowers, lowerTtl(way, alias, world));
+      push(lowered, lowerWait(way, alias, world));
+    }
     if (!held && swapped === undefined) {
       if (hasMoved(config, world, alias, { leaving, staying })) {
         const ttl = ttlOf(primary, set) ?? dns.ttlSeconds;
@@ -124,7 +150,7 @@ export function planSwapDns<W extends SwapDnsWorld>(
     if (held || world.nowMs < waitEndMs(world.facts, key)) waits.push(ttlWait(alias, key, ttl, settleMs));
   }
 
-  const actions = [...joins, ...removals, ...waits];
+  const actions = [...lowers, ...joins, ...lowered, ...removals, ...waits, ...restores];
   if (actions.length > 0 || laggingServers(config, world.dns).length > 0)
     actions.push(everywhere(config, world, input.leaving));
   return actions;
@@ -260,24 +286,5 @@ function ttlWait<W extends SwapDnsWorld>(
     done: (o) => o.nowMs >= waitEndMs(o.facts, key),
     settleMs: ttlSeconds * 1000 + TTL_MARGIN_MS + settleMs,
     predict: (o) => ({ ...o, nowMs: Math.max(o.nowMs, waitEndMs(o.facts, key)) }),
-  };
-}
-
-/** Every server after the change, with one serial more. */
-function withSwap<W extends SwapDnsWorld>(world: W, swap: Swap): W {
-  const after = membersAfter(swap).map((data) => ({ name: swap.name, type: swap.type, ttl: swap.ttl, data }));
-  const from = swap.expectType ?? swap.type;
-  return {
-    ...world,
-    dns: world.dns.map((server) => ({
-      ...server,
-      ...(server.serial === undefined ? {} : { serial: (server.serial + 1) % 2 ** 32 }),
-      records: [
-        ...server.records.filter(
-          (record) => record.name.toLowerCase() !== swap.name.toLowerCase() || record.type !== from,
-        ),
-        ...after,
-      ],
-    })),
   };
 }

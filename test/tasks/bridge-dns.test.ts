@@ -153,3 +153,16 @@ describe('Of several bridges', () => {
     await assert.rejects(read(maybe, 1), (error) => error instanceof CodedError && error.code === 'NC2007');
   });
 });
+
+describe('A swap through a bridge', () => {
+  it('that would change the type of a set is refused in words, and no bridge is asked', async () => {
+    const only = bridge('hv1');
+    const dns = await dnsOver(only);
+    const change = { ...CHANGE, expectType: 'CNAME' as const, expect: ['old.home.example'], remove: [] };
+    assert.deepEqual(await dns.swap({ zone: ZONE, server: 'dc1', change }, wait), {
+      refused: 'failed',
+      detail: 'the bridge changes members of a set, and cp.home.example would turn from CNAME into A',
+    });
+    assert.deepEqual([only.asked, only.swapped], [[], []]);
+  });
+});

@@ -86,7 +86,7 @@ const BAD: BadConfig[] = [
     [
       [
         '25:3 NC1103 vm.bootMinuts',
-        'Expected one of image, sizes, bootMinutes, buildMinutes, requireNewer; found the unknown key "bootMinuts". Did you mean bootMinutes?',
+        'Expected one of image, sizes, placement, bootMinutes, buildMinutes, requireNewer; found the unknown key "bootMinuts". Did you mean bootMinutes?',
       ],
     ],
   ],
@@ -686,6 +686,29 @@ const BAD: BadConfig[] = [
       [
         '57:12 NC1120 dns.adapter',
         'Expected dns.keyName beside rfc2136: updates are signed with that TSIG key; found no key name.',
+      ],
+    ],
+  ],
+  [
+    'a kubeconfig for Argo CD that lies in the repository',
+    edited('    application: ingress-nginx\n', '    application: ingress-nginx\n    kubeconfig: argo.yaml\n'),
+    [
+      [
+        '53:17 NC1116 ingress.sync.kubeconfig',
+        'Expected an absolute path on the agent, such as /var/lib/node-cycle/argocd.kubeconfig; found "argo.yaml".',
+      ],
+    ],
+  ],
+  [
+    'a lowered TTL where the bridge changes the records',
+    edited('  keyName: node-cycle\n', '  lowerTtlSeconds: 30\n').replace(
+      'adapter: rfc2136',
+      'adapter: windows',
+    ),
+    [
+      [
+        '62:20 NC1120 dns.lowerTtlSeconds',
+        'Expected no lowered TTL with the adapter windows, where a record cannot be given another TTL alone; found 30 s.',
       ],
     ],
   ],

@@ -1,6 +1,7 @@
 /** Aliases: never empty, on every server, and waited out from the moment that is written down. */
 import assert from 'node:assert/strict';
 import type { ServerView } from '../../../cycle/edge/dns/zone.ts';
+import { setsOf } from '../../../cycle/plan/dns-records.ts';
 import { planSwapDns } from '../../../cycle/steps/swap-dns.ts';
 import type { PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
 import { foresee, isRefusal, type Plan } from '../../../cycle/step.ts';
@@ -176,5 +177,113 @@ describe('SwapDns', () => {
       planSwapDns(dhcp, { ...input, leaving: 'home-n5', staying: 'home-n1' }, noActs(), back),
       [],
     );
+  });
+});
+
+describe('SwapDns with a TTL that may be lowered', () => {
+  const lowering = configOf({ dns: { ...config.dns, lowerTtlSeconds: 60 } });
+  const planOf = (world: PlanWorld, acts = noActs(), change: 'swap' | 'out' = 'swap') =>
+    planSwapDns(lowering, { leaving: 'home-n1', staying: 'home-n5', change }, acts, world);
+  const ttls = (world: PlanWorld, name: string) => [
+    ...new Set(
+      world.dns.flatMap(({ records }) =>
+        records.filter((r) => r.name === `${name}.home.example`).map(({ ttl }) => ttl),
+      ),
+    ),
+  ];
+  const steps = foresee({ plan: (o: PlanWorld) => planOf(o) }, start);
+
+  it('lowers it, waits the old one out before the old member goes, and restores it', () => {
+    assert.deepEqual(
+      steps.actions.map(({ id }) => id).filter((id) => id.includes('cp-home')),
+      [
+        'dns.lower cp-home',
+        'dns.add cp-home 10.0.0.60',
+        'dns.lowered cp-home',
+        'dns.swap cp-home 10.0.0.11',
+        'dns.ttl cp-home',
+        'dns.restore cp-home',
+      ],
+    );
+    let world = start;
+    for (const action of steps.actions) {
+      if (action.id === 'dns.swap cp-home 10.0.0.11') {
+        assert.deepEqual(ttls(world, 'cp-home'), [60]);
+        assert.ok(world.nowMs >= start.nowMs + 121_000, 'the old TTL of 120 s is over');
+      }
+      world = action.predict(world);
+    }
+    assert.deepEqual(ttls(steps.after, 'cp-home'), [120]);
+    assert.deepEqual(steps.after.facts.ttls?.['cp-home'], undefined);
+    assert.deepEqual(members(steps.after, 'cp-home'), Array(2).fill('10.0.0.12,10.0.0.13,10.0.0.60'));
+  });
+
+  it('leaves a TTL alone that is low enough already', () => {
+    assert.deepEqual(
+      steps.actions.map(({ id }) => id).filter((id) => id.endsWith('apps') && !id.startsWith('dns.ttl')),
+      [],
+    );
+  });
+
+  it('writes the own TTL down before it is gone', async () => {
+    const calls: string[] = [];
+    const planned = planOf(start, noActs(calls));
+    assert.ok(!isRefusal(planned));
+    const lower = planned.find(({ id }) => id === 'dns.lower cp-home');
+    await lower?.apply?.(new AbortController().signal);
+    assert.deepEqual(
+      calls.filter((name) => name !== 'nowMs'),
+      ['writeFacts', 'changeDns', 'writeFacts'],
+    );
+  });
+
+  it('keeps the own TTL of a run that was killed while it was lowered', () => {
+    const written = { ...start.facts, ttls: { 'cp-home': { ttlSeconds: 120, atMs: start.nowMs } } };
+    const [lower] = foresee({ plan: (o: PlanWorld) => planOf(o) }, { ...start, facts: written }).actions;
+    assert.equal(lower?.id, 'dns.lower cp-home');
+    const killed = lower.predict({ ...start, facts: written });
+    assert.equal(killed.facts.ttls?.['cp-home']?.ttlSeconds, 120);
+  });
+
+  it('restores it on the way back, and lowers nothing there or for a dead node', () => {
+    const lowered = steps.actions[0]?.predict(start) ?? assert.fail();
+    const back = withFacts(lowered, { ...lowered.facts, direction: 'back' });
+    const plan = (o: PlanWorld) =>
+      planSwapDns(lowering, { leaving: 'home-n5', staying: 'home-n1', change: 'swap' }, noActs(), o);
+    const end = foresee({ plan }, back);
+    assert.ok(end.actions.some(({ id }) => id === 'dns.restore cp-home'));
+    assert.ok(!end.actions.some(({ id }) => id.startsWith('dns.lower')));
+    assert.deepEqual(ttls(end.after, 'cp-home'), [120]);
+    assert.deepEqual(members(end.after, 'cp-home'), members(start, 'cp-home'));
+    assert.ok(!ids(planOf(start, noActs(), 'out')).some((id) => id.startsWith('dns.lower')));
+  });
+});
+
+describe('SwapDns at a name of another type', () => {
+  const instead = (name: string, type: string, data: string): PlanWorld => ({
+    ...start,
+    dns: start.dns.map((server) => ({
+      ...server,
+      records: [
+        ...server.records.filter((record) => record.name !== `${name}.home.example`),
+        { name: `${name}.home.example`, type, ttl: 60, data },
+      ],
+    })),
+  });
+
+  it('refuses, instead of finding nothing there to move', () => {
+    const cname = plan(instead('cp-home', 'CNAME', 'home-n1.home.example'));
+    assert.ok(isRefusal(cname));
+    assert.equal(cname.code, 'NC1238');
+    assert.match(cname.evidence.join(), /cp-home\.home\.example CNAME home-n1\.home\.example/);
+    const address = plan(instead('apps', 'A', '10.0.0.11'));
+    assert.equal(isRefusal(address) && address.code, 'NC1238');
+  });
+
+  it('is asked for by every observation', () => {
+    const asked = setsOf(config, ['home-n1']).map(({ name, type }) => `${name.split('.')[0]} ${type}`);
+    for (const set of ['cp-home A', 'cp-home CNAME', 'apps CNAME', 'apps A', 'apps AAAA'])
+      assert.ok(asked.includes(set), set);
+    assert.equal(new Set(asked).size, asked.length);
   });
 });
