@@ -14,9 +14,9 @@ import { addressOf, type Answer, type Intent, type ProxySeen, type World } from 
 import { setsOf } from './plan/dns-records.ts';
 import type { SshTarget } from '../ports/ports.ts';
 import { pinnedKeys } from './plan/known-hosts.ts';
-import { askProbe, nodeProbeRequest, proxyProbeRequest } from './probe.ts';
+import { askProbe, nodeProbeRequest, userProbeRequest, type ProbeRequest } from './probe.ts';
 import { describe } from './step.ts';
-import { nodeProbe, proxyProbe } from './steps/update-ingress.ts';
+import { aliasProbe, nodeProbe, proxyProbe } from './plan/probes.ts';
 
 /** Whom the observation is about; `logins` says which SSH logins are worth trying. */
 export interface Focus {
@@ -80,7 +80,7 @@ export async function observe<K extends keyof World>(
     needs('ssh') ? logIns(ctx, focus, known.intent, knownHosts ?? '', address, signal) : {},
     needs('apiservers') ? askApiservers(ctx, known.intent, signal) : {},
     needs('dns') && ctx.dns !== undefined ? ctx.dns.read(setsOf(ctx.config, names), wait) : [],
-    needs('probes') ? askProbes(ctx, address(focus.staying), signal) : {},
+    needs('probes') ? askProbes(ctx, wants, address(focus.staying), signal) : {},
     needs('readyInARow') && kube !== undefined ? countReady(ctx, focus.staying, signal) : {},
     needs('reservations') ? lookUp(ctx, names, signal) : {},
   ]);
@@ -283,27 +283,27 @@ async function askApiservers(
   return Object.fromEntries(answers);
 }
 
+/** Each probe comes with the part of the world that it is about. */
 async function askProbes(
   ctx: Context,
+  wants: ReadonlySet<keyof World>,
   staying: string | undefined,
   signal: AbortSignal,
 ): Promise<World['probes']> {
-  const asked: Promise<readonly [string, Answer]>[] = [];
-  const { ingress, proxies } = ctx.config;
-  if (ingress?.probe !== undefined && staying !== undefined) {
-    const request = nodeProbeRequest(ingress.probe, staying);
-    asked.push(
-      askProbe(ctx.ports.http, request, signal).then((answer) => [nodeProbe(staying), answer] as const),
-    );
+  const { ingress, proxies, dns } = ctx.config;
+  const requests: [string, ProbeRequest][] = [];
+  for (const { name, host, probe } of wants.has('proxies') ? proxies : [])
+    if (probe !== undefined) requests.push([proxyProbe(name), userProbeRequest(probe, host)]);
+  if (staying !== undefined) {
+    if (wants.has('ingress') && ingress?.probe !== undefined)
+      requests.push([nodeProbe(staying), nodeProbeRequest(ingress.probe, staying)]);
+    for (const { name, probe } of wants.has('dns') ? (dns?.aliases ?? []) : [])
+      if (probe !== undefined) requests.push([aliasProbe(name, staying), userProbeRequest(probe, staying)]);
   }
-  for (const proxy of proxies) {
-    if (proxy.probe === undefined) continue;
-    const request = proxyProbeRequest(proxy.probe, proxy.host);
-    asked.push(
-      askProbe(ctx.ports.http, request, signal).then((answer) => [proxyProbe(proxy.name), answer] as const),
-    );
-  }
-  return Object.fromEntries(await Promise.all(asked));
+  const answers = await Promise.all(
+    requests.map(async ([key, request]) => [key, await askProbe(ctx.ports, request, signal)] as const),
+  );
+  return Object.fromEntries(answers);
 }
 
 /** Looks several times in a row, and stops at the first that does not find the node Ready. */

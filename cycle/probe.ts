@@ -1,10 +1,13 @@
-/** What "it serves" means: one HTTP request over the very path that users take, and what it must answer. */
-import type { Http } from '../ports/ports.ts';
+/**
+ * What "it serves" means: one request over the very path that users take, and what it must answer. A URL says the
+ * kind: `http` and `https` a request, `tcp` a connection, `tls` a handshake with the host's name.
+ */
+import type { Ports } from '../ports/ports.ts';
 import type { Config } from './config/schema.ts';
 import { describe } from './step.ts';
 
 type NodeProbe = NonNullable<NonNullable<Config['ingress']>['probe']>;
-type ProxyProbe = NonNullable<Config['proxies'][number]['probe']>;
+type UserProbe = NonNullable<Config['proxies'][number]['probe']>;
 
 export interface ProbeRequest {
   url: string;
@@ -13,61 +16,97 @@ export interface ProbeRequest {
   /** `host:port` of the socket, when it is not the URL's. */
   connectTo?: string | undefined;
   status: number;
+  /** In the body; in the first line that comes over `tcp` and `tls`. */
   contains?: string | undefined;
 }
 
 const PROBE_MS = 5_000;
 const KEEP_BYTES = 64 * 1024;
+const PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443', 'tls:': '443' };
 
 /** The ingress on one node, asked at the node's own address. */
 export function nodeProbeRequest(probe: NodeProbe, address: string): ProbeRequest {
-  const host = address.includes(':') ? `[${address}]` : address;
-  return {
-    url: `http://${host}:${probe.port}${probe.path}`,
-    host: probe.host,
-    status: probe.status,
-    contains: probe.contains,
-  };
+  const { kind, port, path, host, status, contains } = probe;
+  const place = `${bracketed(address)}:${port}`;
+  // The name in the certificate is the site's, and never that of the one node.
+  if (kind === 'https' || kind === 'tls')
+    return {
+      url: `${kind}://${host ?? bracketed(address)}:${port}${path}`,
+      connectTo: place,
+      status,
+      contains,
+    };
+  return { url: `${kind}://${place}${path}`, host, status, contains };
 }
 
-/** A user's URL through one proxy, whatever DNS says: the second of a keepalived pair is asked as well. */
-export function proxyProbeRequest(probe: ProxyProbe, proxyHost: string): ProbeRequest {
-  const url = new URL(probe.url);
-  const port = url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port;
-  return {
-    url: probe.url,
-    connectTo: `${proxyHost}:${port}`,
-    status: probe.status,
-    contains: probe.contains,
-  };
+/** A user's URL at one address, whatever DNS says: each proxy of a keepalived pair, or a new member of an alias. */
+export function userProbeRequest({ url, status, contains }: UserProbe, address: string): ProbeRequest {
+  return { url, connectTo: `${bracketed(address)}:${portOf(new URL(url))}`, status, contains };
 }
 
 export async function askProbe(
-  http: Http,
+  ports: Pick<Ports, 'http' | 'connect'>,
   probe: ProbeRequest,
   signal: AbortSignal,
 ): Promise<'ok' | (string & {})> {
   try {
-    const response = await http({
-      method: 'GET',
-      url: probe.url,
-      headers: { connection: 'close', ...(probe.host === undefined ? {} : { host: probe.host }) },
-      connectTo: probe.connectTo,
-      deadlineMs: PROBE_MS,
-      signal,
-    });
-    const chunks: Uint8Array[] = [];
-    let size = 0;
-    for await (const chunk of response.body) {
-      if (size < KEEP_BYTES) chunks.push(chunk);
-      size += chunk.length;
-    }
-    if (response.status !== probe.status) return `status ${response.status}, not ${probe.status}`;
-    const body = Buffer.concat(chunks).toString('utf8');
-    return probe.contains === undefined || body.includes(probe.contains)
-      ? 'ok'
-      : `the body lacks "${probe.contains}"`;
+    return /^https?:/.test(probe.url)
+      ? await askHttp(ports, probe, signal)
+      : await askSocket(ports, probe, signal);
   } catch (error) {
     return describe(error);
   }
+}
+
+async function askHttp(
+  { http }: Pick<Ports, 'http'>,
+  probe: ProbeRequest,
+  signal: AbortSignal,
+): Promise<'ok' | (string & {})> {
+  const response = await http({
+    method: 'GET',
+    url: probe.url,
+    headers: { connection: 'close', ...(probe.host === undefined ? {} : { host: probe.host }) },
+    connectTo: probe.connectTo,
+    deadlineMs: PROBE_MS,
+    signal,
+  });
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body) {
+    if (size < KEEP_BYTES) chunks.push(chunk);
+    size += chunk.length;
+  }
+  if (response.status !== probe.status) return `status ${response.status}, not ${probe.status}`;
+  const body = Buffer.concat(chunks).toString('utf8');
+  return probe.contains === undefined || body.includes(probe.contains)
+    ? 'ok'
+    : `the body lacks "${probe.contains}"`;
+}
+
+async function askSocket(
+  { connect }: Pick<Ports, 'connect'>,
+  { url, connectTo, contains }: ProbeRequest,
+  signal: AbortSignal,
+): Promise<'ok' | (string & {})> {
+  const parsed = new URL(url);
+  const place = connectTo ?? `${parsed.hostname}:${portOf(parsed)}`;
+  const at = place.lastIndexOf(':');
+  const { banner } = await connect({
+    host: place.slice(0, at).replace(/^\[(.*)\]$/, '$1'),
+    port: Number(place.slice(at + 1)),
+    servername: parsed.protocol === 'tls:' ? parsed.hostname : undefined,
+    banner: contains !== undefined,
+    deadlineMs: PROBE_MS,
+    signal,
+  });
+  return contains === undefined || banner.includes(contains) ? 'ok' : `the first line lacks "${contains}"`;
+}
+
+function portOf(url: URL): string {
+  return url.port === '' ? (PORTS[url.protocol] ?? '') : url.port;
+}
+
+function bracketed(address: string): string {
+  return address.includes(':') ? `[${address}]` : address;
 }

@@ -3,7 +3,7 @@
  * libraries are a good part of a bundle.
  */
 import { clock } from './clock.ts';
-import { connect } from './connect.ts';
+import { openConnect } from './connect.ts';
 import { files } from './files.ts';
 import { openHttp } from './http.ts';
 import type { HttpOptions } from './http.ts';
@@ -16,5 +16,6 @@ export type BasicPorts = Omit<Ports, 'ssh' | 'dns'>;
 /** `close` ends kept connections. */
 export function basicPorts(options: HttpOptions = {}): { ports: BasicPorts; close(): void } {
   const { http, close } = openHttp(options);
+  const connect = openConnect(options);
   return { ports: { http, run, connect, files, clock, random }, close };
 }

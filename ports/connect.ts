@@ -1,16 +1,33 @@
-/** The real adapter of `Connect`: opens a TCP connection, reads a banner if asked, and closes it. */
-import { connect as open } from 'node:net';
+/** The real adapter of `Connect`: opens a TCP or TLS connection, reads a banner if asked, and closes it. */
+import { connect as open, type Socket } from 'node:net';
+import { connect as openTls } from 'node:tls';
+import type { HttpOptions } from './http.ts';
+import { rootsWith } from './http-connection.ts';
 import { PortError } from './ports.ts';
 import type { Connect, PortFailure } from './ports.ts';
 
 /** An SSH banner line has at most 255 bytes (RFC 4253, 4.2); more than this is no banner. */
 const BANNER_BYTES = 512;
 
-export const connect: Connect = ({ host, port, deadlineMs, signal, banner = false }) =>
-  new Promise((resolve, reject) => {
+/** `ca` is trusted besides the system's roots, as by the `http` port. */
+export function openConnect({ ca = [] }: Pick<HttpOptions, 'ca'> = {}): Connect {
+  const roots = rootsWith(ca);
+  return (request) => connection(request, roots);
+}
+
+export const connect: Connect = openConnect();
+
+function connection(
+  { host, port, deadlineMs, signal, servername, banner = false }: Parameters<Connect>[0],
+  roots: string[] | undefined,
+): ReturnType<Connect> {
+  return new Promise((resolve, reject) => {
     let text = '';
     let connected = false;
-    const socket = open({ host, port });
+    const socket: Socket =
+      servername === undefined
+        ? open({ host, port })
+        : openTls({ host, port, servername, ...(roots === undefined ? {} : { ca: roots }) });
     const where = `${host}:${port}`;
 
     const finish = (act: () => void) => {
@@ -34,12 +51,12 @@ export const connect: Connect = ({ host, port, deadlineMs, signal, banner = fals
       return;
     }
     signal?.addEventListener('abort', onAbort, { once: true });
-    socket.on('error', (error) => fail(failureOf(error), error.message));
-    socket.on('connect', () => {
+    socket.on('error', (error: Error) => fail(failureOf(error), error.message));
+    socket.on(servername === undefined ? 'connect' : 'secureConnect', () => {
       connected = true;
       if (!banner) finish(() => resolve({ banner: '' }));
     });
-    socket.on('data', (chunk) => {
+    socket.on('data', (chunk: Buffer) => {
       text += chunk.toString('latin1');
       const end = text.indexOf('\n');
       if (end >= 0 || text.length >= BANNER_BYTES) {
@@ -49,9 +66,11 @@ export const connect: Connect = ({ host, port, deadlineMs, signal, banner = fals
     });
     socket.on('close', () => fail('closed', 'closed before a whole line came'));
   });
+}
 
 function failureOf(error: Error): PortFailure {
   const code = (error as NodeJS.ErrnoException).code ?? '';
+  if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/.test(code)) return 'tls';
   if (code === 'ECONNREFUSED') return 'refused';
   if (code === 'ECONNRESET' || code === 'EPIPE') return 'closed';
   if (code === 'ETIMEDOUT') return 'timeout';

@@ -121,9 +121,11 @@ export type DnsAsk = (query: DnsQuery) => Promise<DnsAnswer>;
 export interface ConnectRequest extends Wait {
   host: string;
   port: number;
+  /** A TLS handshake on it, with this name as SNI; the certificate must be valid for it. */
+  servername?: string | undefined;
 }
 
-/** Opens a TCP connection, waits for at most `bannerBytes` or the first line, and closes it. */
+/** Opens a TCP connection (and TLS on it), waits for its first line when that is wanted, and closes it. */
 export type Connect = (request: ConnectRequest & { banner?: boolean }) => Promise<{ banner: string }>;
 
 export interface Files {

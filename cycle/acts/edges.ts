@@ -7,7 +7,7 @@ import { requestSync } from '../edge/gitops/observe-sync.ts';
 import { waitMs, type Context } from '../context.ts';
 import { isoTime } from '../time.ts';
 import { Refused, refuse } from '../step.ts';
-import { askProbe, proxyProbeRequest } from '../probe.ts';
+import { askProbe, userProbeRequest } from '../probe.ts';
 import type { ProxyChange } from '../steps/update-ingress.ts';
 import { editFile } from './git.ts';
 import { requireLock } from './facts.ts';
@@ -70,8 +70,8 @@ function proofOf(
 ): Prove | undefined {
   const configured = ctx.config.proxies.find(({ name }) => name === proxy.name);
   if (serves === undefined || configured?.probe === undefined) return undefined;
-  const request = proxyProbeRequest(configured.probe, configured.host);
-  return newServerServes({ proxy, address: serves, ask: () => askProbe(ctx.ports.http, request, signal) });
+  const request = userProbeRequest(configured.probe, configured.host);
+  return newServerServes({ proxy, address: serves, ask: () => askProbe(ctx.ports, request, signal) });
 }
 
 /** Connections that go on past the deadline are cut when the server is taken out; that is what the deadline says. */

@@ -1,7 +1,7 @@
 /** Checks of the DNS section: servers, key, and aliases that contradict each other or lie outside the zone. */
 import type { Sections } from './checks.ts';
 import type { Finding } from './issues.ts';
-import { hostFault } from './forms.ts';
+import { hostFault, probeFault } from './forms.ts';
 import { near, shown } from './words.ts';
 
 export function dnsChecks({ dns, names, cluster }: Sections): Finding[] {
@@ -44,6 +44,9 @@ export function dnsChecks({ dns, names, cluster }: Sections): Finding[] {
   const seen = new Map<string, string>();
   dns.aliases.forEach((alias, at) => {
     const path = ['aliases', at, 'name'];
+    const fault = alias.probe && probeFault(alias.probe.url);
+    if (alias.probe !== undefined && fault !== undefined)
+      add(['aliases', at, 'probe', 'url'], 'NC1118', fault, shown(alias.probe.url));
     const full = fullName(alias.name, dns.zone);
     if (full === undefined) {
       const meant = near(alias.name.split('.').slice(1).join('.'), [dns.zone]);

@@ -8,7 +8,7 @@ import type { Finding } from './issues.ts';
 import { addressChecks } from './checks-addresses.ts';
 import { dnsChecks } from './checks-dns.ts';
 import { reservationChecks } from './checks-reservation.ts';
-import { branchFault, hostFault, pathFault, repositoryFault, userFault, webFault } from './forms.ts';
+import { branchFault, hostFault, pathFault, repositoryFault, userFault, probeFault } from './forms.ts';
 import { knownTimeZone } from './window.ts';
 import { near, shown } from './words.ts';
 
@@ -142,7 +142,7 @@ function proxyChecks({ proxies }: Sections): Finding[] {
     add('user', 'NC1118', userFault(proxy.user), shown(proxy.user));
     add('hostKey', 'NC1118', hostKeyFault(proxy.hostKey), shown(proxy.hostKey));
     if (proxy.probe !== undefined)
-      add('probe.url', 'NC1118', webFault(proxy.probe.url), shown(proxy.probe.url));
+      add('probe.url', 'NC1118', probeFault(proxy.probe.url), shown(proxy.probe.url));
     return out;
   });
 }
@@ -186,6 +186,13 @@ function ingressChecks({ ingress }: Sections): Finding[] {
   if (probe !== undefined) {
     if (!/^\/[^\s#]*$/.test(probe.path))
       add(['probe', 'path'], 'NC1118', 'the path of a URL: a / first, no spaces, no #', probe.path);
+    if ((probe.kind === 'https' || probe.kind === 'tls') && probe.host === undefined)
+      out.push({
+        code: 'NC1104',
+        path: ['ingress', 'probe'],
+        expected: `host beside kind: ${probe.kind}: the name in the certificate`,
+        found: 'none',
+      });
     if (probe.host !== undefined) add(['probe', 'host'], 'NC1118', hostFault(probe.host), probe.host);
   }
   return out;

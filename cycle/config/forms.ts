@@ -49,6 +49,24 @@ export function webFault(url: string): string | undefined {
   return parsed.hash === '' ? undefined : 'a URL without #, which is never sent';
 }
 
+/** What a probe opens: a web page, or a bare connection (`tcp`, `tls`). */
+export function probeFault(url: string): string | undefined {
+  const parsed = parseUrl(url);
+  if (parsed === undefined || !/^(tcp|tls):$/.test(parsed.protocol))
+    return webFault(url) === undefined
+      ? undefined
+      : webFault(url)?.replace('http:// or https://', 'http://, https://, tcp:// or tls://');
+  if (
+    parsed.hostname === '' ||
+    parsed.username !== '' ||
+    !/^\/?$/.test(parsed.pathname + parsed.search + parsed.hash)
+  )
+    return `a host and nothing behind it, such as ${parsed.protocol}//shop.example:9000`;
+  return parsed.protocol === 'tcp:' && parsed.port === ''
+    ? 'a port, which tcp:// has none of its own'
+    : undefined;
+}
+
 /** A git repository: https, http, ssh or git, `user@host:path`, or a path. */
 export function repositoryFault(repository: string): string | undefined {
   if (repository.startsWith('-')) return 'a repository that git cannot take for an option (no - first)';

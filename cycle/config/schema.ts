@@ -38,13 +38,13 @@ const syncKubeconfig = () =>
 const probe = z.strictObject({
   url: doc(
     text(),
-    'What a user would open, for example http://shop.example/healthz. Sent through the path under test.',
+    'What a user would open, for example http://shop.example/healthz, sent through the path under test. tcp://shop.example:9000 only connects, tls://shop.example:443 wants a certificate for that name too.',
   ),
   status: doc(
     z._default(z.int().check(z.minimum(100), z.maximum(599)), 200),
     'The status that means served.',
   ),
-  contains: doc(z.optional(text()), 'Text that the body must contain.'),
+  contains: doc(z.optional(text()), 'Text that the body must contain; with tcp and tls the first line.'),
 });
 
 export const configSchema = z.strictObject({
@@ -206,9 +206,16 @@ export const configSchema = z.strictObject({
         probe: doc(
           z.optional(
             z.strictObject({
+              kind: doc(
+                z._default(z.enum(['http', 'https', 'tcp', 'tls']), 'http'),
+                'A request, or only a connection (tcp), or a handshake (tls). https and tls need host.',
+              ),
               port: doc(port(80), 'Port of the ingress on the node.'),
               path: doc(z._default(text(), '/healthz'), 'Path that is asked for.'),
-              host: doc(z.optional(text()), 'Host header; the address itself when absent.'),
+              host: doc(
+                z.optional(text()),
+                'Host header, and the name in the certificate; the address itself when absent.',
+              ),
               status: doc(
                 z._default(z.int().check(z.minimum(100), z.maximum(599)), 200),
                 'The status that means served.',
@@ -246,6 +253,10 @@ export const configSchema = z.strictObject({
                 name: doc(dnsName(), 'One label below the zone, or the whole name.'),
                 type: doc(z.enum(['A', 'AAAA', 'CNAME']), 'A set of addresses, or one CNAME.'),
                 role: doc(role(), 'Nodes with this role are members.'),
+                probe: doc(
+                  z.optional(probe),
+                  'What users open by this alias: asked at the new member before it comes in, and once more when the swap is done.',
+                ),
               }),
             ),
             [],

@@ -14,10 +14,11 @@ import {
   withSwap,
   type Alias,
 } from '../plan/dns-records.ts';
+import { aliasProbe } from '../plan/probes.ts';
 import { refuse, type Action, type Plan } from '../step.ts';
 import { lowerTtl, lowerWait, restoreTtl, TTL_MARGIN_MS, type TtlWay } from './alias-ttl.ts';
 
-export type SwapDnsWorld = Slice<'nowMs' | 'facts' | 'lock' | 'vms' | 'intent' | 'dns'>;
+export type SwapDnsWorld = Slice<'nowMs' | 'facts' | 'lock' | 'vms' | 'intent' | 'dns' | 'probes'>;
 
 export interface SwapDnsInput {
   leaving: string;
@@ -130,6 +131,8 @@ export function planSwapDns<W extends SwapDnsWorld>(
       ttl: dns.ttlSeconds,
     });
     if (!Array.isArray(needs)) return refuse('NC1212', needs.message, [`${alias.name} names ${oldData}`]);
+    if (input.change === 'swap' && needs.some(({ kind }) => kind !== 'agree'))
+      push(joins, memberServes(config, alias, staying, world));
     for (const need of needs) {
       if (need.kind === 'add') {
         const [added = ''] = need.swap.add;
@@ -153,7 +156,41 @@ export function planSwapDns<W extends SwapDnsWorld>(
   const actions = [...lowers, ...joins, ...lowered, ...removals, ...waits, ...restores];
   if (actions.length > 0 || laggingServers(config, world.dns).length > 0)
     actions.push(everywhere(config, world, input.leaving));
+  // The proof over the very path: what users open by the alias, at the member that it leads to now.
+  if (input.change === 'swap')
+    for (const alias of dns.aliases.filter((one) => leadsTo(config, one, staying, primary))) {
+      const proof = memberServes(config, alias, staying, world);
+      if (joins.every(({ id }) => id !== proof?.id)) push(actions, proof);
+    }
   return actions;
+}
+
+function leadsTo(
+  config: Config,
+  alias: Alias,
+  node: { name: string; address: string },
+  primary: ServerView,
+): boolean {
+  return membersOn(primary, aliasSet(config, alias)).includes(aliasData(config, alias, node));
+}
+
+/** Undefined without a probe, and when the node answers what users open by the alias. */
+function memberServes<W extends SwapDnsWorld>(
+  config: Config,
+  { name, probe }: Alias,
+  staying: { name: string; address: string },
+  world: W,
+): Action<W> | undefined {
+  const key = aliasProbe(name, staying.address);
+  const said = world.probes[key] ?? 'not asked yet';
+  if (probe === undefined || said === 'ok') return undefined;
+  return {
+    id: `probe.alias ${name}`,
+    reason: `${staying.name} must answer ${probe.url} before ${name} leads to it (${said})`,
+    done: (o) => o.probes[key] === 'ok',
+    settleMs: config.kubernetes.readySeconds * 1000,
+    predict: (o) => ({ ...o, probes: { ...o.probes, [key]: 'ok' } }),
+  };
 }
 
 function everywhere<W extends SwapDnsWorld>(config: Config, world: W, leaving: string): Action<W> {

@@ -14,6 +14,7 @@ import {
   withProxy,
   type NginxEdit,
 } from '../plan/proxy-places.ts';
+import { nodeProbe, proxyProbe } from '../plan/probes.ts';
 import { refuse, type Action, type Plan } from '../step.ts';
 
 export type IngressWorld = Slice<
@@ -81,19 +82,12 @@ function planIn<W extends IngressWorld>(way: Way, acts: IngressActs, world: W): 
     isChange(bringIn(world.facts, proxy.name, way)(proxy.files)),
   );
 
-  if (
+  const served =
     (inValues || proxies.length > 0) &&
     config.ingress?.probe !== undefined &&
-    world.probes[nodeProbe(staying)] !== 'ok'
-  ) {
-    actions.push({
-      id: `probe.node ${staying}`,
-      reason: `${way.names.staying} must serve before anyone is sent to it (${world.probes[nodeProbe(staying)] ?? 'not asked yet'})`,
-      done: (o) => o.probes[nodeProbe(staying)] === 'ok',
-      settleMs: config.kubernetes.readySeconds * 1000,
-      predict: (o) => ({ ...o, probes: { ...o.probes, [nodeProbe(staying)]: 'ok' } }),
-    });
-  }
+    world.probes[nodeProbe(staying)] !== 'ok';
+  const first = !answersAfterEdit(config.ingress?.path ?? '');
+  if (served && first) actions.push(nodeServes(way, world));
   if (inValues) {
     const edit = (text: string) => addIngressAddress(text, config.ingress?.path ?? '', leaving, staying);
     actions.push(
@@ -110,6 +104,7 @@ function planIn<W extends IngressWorld>(way: Way, acts: IngressActs, world: W): 
   }
   if (inValues || (world.ingress?.notSynced !== undefined && wantsIngress(way, world)))
     actions.push(syncAction(way, acts, world.ingress));
+  if (served && !first) actions.push(nodeServes(way, world));
   for (const proxy of world.proxies) {
     if (proxies.includes(proxy)) {
       const places = placesOf(proxy.files, leaving).length || 'the removed';
@@ -337,12 +332,24 @@ function syncAction<W extends IngressWorld>(
   };
 }
 
-export function nodeProbe(address: string): string {
-  return `node ${address}`;
+/**
+ * An external IP or a load balancer's address answers on a node only when kube-proxy there knows it, which is after the
+ * edit: to wait for it before would be for ever. Where the values only publish addresses (`publish-status-address`),
+ * the node serves by itself, and is not published before it does.
+ */
+function answersAfterEdit(path: string): boolean {
+  return /(^|[.])(externalIPs|loadBalancerIP)\b[^.]*$/.test(path);
 }
 
-export function proxyProbe(name: string): string {
-  return `proxy ${name}`;
+function nodeServes<W extends IngressWorld>({ config, staying, names }: Way, world: W): Action<W> {
+  const key = nodeProbe(staying);
+  return {
+    id: `probe.node ${staying}`,
+    reason: `${names.staying} must serve before anyone is sent to it (${world.probes[key] ?? 'not asked yet'})`,
+    done: (o) => o.probes[key] === 'ok',
+    settleMs: config.kubernetes.readySeconds * 1000,
+    predict: (o) => ({ ...o, probes: { ...o.probes, [key]: 'ok' } }),
+  };
 }
 
 /** The proof: what users would open, through the very proxies. */

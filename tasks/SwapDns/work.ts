@@ -13,7 +13,7 @@ export const work: Work = {
     const change = oneOf('change', task.agent.required('change'), ['swap', 'out']);
     return runStep(task, {
       name: `SwapDns ${change} ${pair.leaving}`,
-      parts: ['nowMs', 'facts', 'lock', 'vms', 'intent', 'dns'],
+      parts: ['nowMs', 'facts', 'lock', 'vms', 'intent', 'dns', 'probes'],
       acts: swapDnsActs,
       focus: { ...pair, logins: 'none' },
       plan: (world, acts) => planSwapDns(task.config, { ...pair, change }, acts, world),

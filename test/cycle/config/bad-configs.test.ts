@@ -125,7 +125,7 @@ const BAD: BadConfig[] = [
       ['67:7 NC1104 dns.aliases[1].role', 'Expected controlplane, etcd or worker; found no key "role".'],
       [
         '69:7 NC1103 dns.aliases[1].rolle',
-        'Expected one of name, type, role; found the unknown key "rolle". Did you mean role?',
+        'Expected one of name, type, role, probe; found the unknown key "rolle". Did you mean role?',
       ],
     ],
   ],
@@ -589,7 +589,7 @@ const BAD: BadConfig[] = [
     [
       [
         '39:12 NC1118 proxies[0].probe.url',
-        'Expected a URL with http:// or https:// and a host; found "shop.example/healthz".',
+        'Expected a URL with http://, https://, tcp:// or tls:// and a host; found "shop.example/healthz".',
       ],
     ],
   ],
@@ -709,6 +709,43 @@ const BAD: BadConfig[] = [
       [
         '62:20 NC1120 dns.lowerTtlSeconds',
         'Expected no lowered TTL with the adapter windows, where a record cannot be given another TTL alone; found 30 s.',
+      ],
+    ],
+  ],
+  [
+    'a probe of a kind that there is not',
+    edited('url: http://shop.example/healthz', 'url: udp://shop.example:53'),
+    [
+      [
+        '39:12 NC1118 proxies[0].probe.url',
+        'Expected a URL with http://, https://, tcp:// or tls:// and a host; found "udp://shop.example:53".',
+      ],
+    ],
+  ],
+  [
+    'a TCP probe without a port, and one with a path',
+    edited('url: http://shop.example/healthz', 'url: tcp://shop.example').replace(
+      '      role: worker\n',
+      '      role: worker\n      probe: { url: "tls://shop.example/x" }\n',
+    ),
+    [
+      [
+        '39:12 NC1118 proxies[0].probe.url',
+        'Expected a port, which tcp:// has none of its own; found "tcp://shop.example".',
+      ],
+      [
+        '70:21 NC1118 dns.aliases[1].probe.url',
+        'Expected a host and nothing behind it, such as tls://shop.example:9000; found "tls://shop.example/x".',
+      ],
+    ],
+  ],
+  [
+    'an HTTPS probe of a node without the name in its certificate',
+    edited('    port: 80\n    path: /healthz\n', '    kind: https\n    port: 443\n'),
+    [
+      [
+        '53:3 NC1104 ingress.probe',
+        'Expected host beside kind: https: the name in the certificate; found none.',
       ],
     ],
   ],

@@ -86,7 +86,7 @@ describe('node-cycle.yml', () => {
     assert.equal(
       renderErrors(bad(edited('bootMinutes', 'bootMinute'))),
       'node-cycle.yml:25:3 NC1103 vm.bootMinute: The key is unknown. ' +
-        'Expected one of image, sizes, bootMinutes, buildMinutes, requireNewer; ' +
+        'Expected one of image, sizes, placement, bootMinutes, buildMinutes, requireNewer; ' +
         'found the unknown key "bootMinute". Did you mean bootMinutes?',
     );
   });

@@ -287,3 +287,25 @@ describe('SwapDns at a name of another type', () => {
     assert.equal(new Set(asked).size, asked.length);
   });
 });
+
+describe('SwapDns with a probe of what users open by an alias', () => {
+  const url = 'https://shop.home.example/healthz';
+  const [set, cname] = config.dns?.aliases ?? [];
+  const probing = configOf({ dns: { ...config.dns, aliases: [set, { ...cname, probe: { url } }] } });
+  const planOf = (world: PlanWorld, change: 'swap' | 'out' = 'swap') =>
+    ids(planSwapDns(probing, { leaving: 'home-n1', staying: 'home-n5', change }, noActs(), world));
+  const key = 'alias apps 10.0.0.60';
+
+  it('leads nobody to a node that does not answer it', () => {
+    const planned = planOf(start);
+    assert.ok(planned.indexOf('probe.alias apps') < planned.indexOf('dns.swap apps home-n1.home.example'));
+    assert.equal(planned.filter((id) => id.startsWith('probe.alias')).length, 1);
+    assert.ok(!planOf({ ...start, probes: { [key]: 'ok' } }).includes('probe.alias apps'));
+    assert.ok(!planOf(start, 'out').includes('probe.alias apps'));
+  });
+
+  it('is done when the node that the alias leads to answers it', () => {
+    assert.deepEqual(planOf({ ...swapped, probes: { [key]: 'status 502, not 200' } }), ['probe.alias apps']);
+    assert.deepEqual(planOf({ ...swapped, probes: { [key]: 'ok' } }), []);
+  });
+});

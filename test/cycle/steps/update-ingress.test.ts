@@ -37,7 +37,24 @@ function withFiles(world: PlanWorld, change: (text: string, path: string) => str
 describe('UpdateIngress in', () => {
   it('sends nobody to a node before that node itself serves', () => {
     const silent = { ...after('node.serves home-n5'), probes: { 'node 10.0.0.60': '503' } };
-    assert.deepEqual(ids(plan('in', silent))[0], 'probe.node 10.0.0.60');
+    assert.deepEqual(ids(plan('in', silent)), [
+      'ingress.in 10.0.0.60',
+      'ingress.sync',
+      'probe.node 10.0.0.60',
+      'proxy.in pi 10.0.0.60',
+      'probe.proxy pi',
+    ]);
+  });
+
+  it('publishes no address before its node serves, where the node serves without the values', () => {
+    const silent = { ...after('node.serves home-n5'), probes: { 'node 10.0.0.60': '503' } };
+    const withPath = (path: string) => configOf({ ingress: { ...config.ingress, path } });
+    const order = (path: string) =>
+      ids(plan('in', silent, withPath(path))).filter((id) => /^(probe\.node|ingress\.in)/.test(id));
+    for (const path of ['controller.extraArgs.publish-status-address', 'addresses'])
+      assert.deepEqual(order(path), ['probe.node 10.0.0.60', 'ingress.in 10.0.0.60'], path);
+    for (const path of ['values|.controller.service.externalIPs', 'controller.service.loadBalancerIP'])
+      assert.deepEqual(order(path), ['ingress.in 10.0.0.60', 'probe.node 10.0.0.60'], path);
   });
 
   it('puts the new address beside the old one in every upstream and in the values', () => {
@@ -47,8 +64,9 @@ describe('UpdateIngress in', () => {
   });
 
   it('waits until the cluster runs the new values before the proxy sends anything', () => {
-    assert.deepEqual(ids(plan('in', after('ingress.in 10.0.0.60'))).slice(0, 2), [
+    assert.deepEqual(ids(plan('in', after('ingress.in 10.0.0.60'))).slice(0, 3), [
       'ingress.sync',
+      'probe.node 10.0.0.60',
       'proxy.in pi 10.0.0.60',
     ]);
   });
