@@ -113,6 +113,7 @@ export function largeCluster(nodes: number): { config: Config; world: PlanWorld 
       evidence: {},
       holderEnded: false,
       proposals: [],
+      localServices: [],
     },
     history: { names: new Set(), addresses: new Set() },
   };

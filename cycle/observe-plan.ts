@@ -1,4 +1,5 @@
 /** What PlanCycle looks at besides the world of the steps: history, whether the lock's holder has ended. */
+import { localServices } from './cluster/kubernetes/services.ts';
 import { parseClusterYml } from './cluster/rke/cluster-yml.ts';
 import { upstreamServers } from './edge/nginx/upstreams.ts';
 import { membersOn } from './edge/dns/zone.ts';
@@ -16,6 +17,7 @@ import { directionOf, type PlanInput, type PlanWorld } from './steps/plan-cycle.
 /** Names and addresses of that many versions of cluster.yml are never used again. */
 const HISTORY_COMMITS = 1_000;
 const GIT_MS = 60_000;
+const READ_MS = 20_000;
 
 const ALL: readonly (keyof World)[] = [
   'nowMs',
@@ -49,13 +51,14 @@ export async function observePlanWorld(
   const facts = factsFromAnnotations(lock?.annotations ?? {});
   const pair = pairOf(facts);
   const focus = { leaving: pair?.leaving, staying: pair?.staying, logins: 'all' as const };
-  const [world, history, holderEnded, proposals] = await Promise.all([
+  const [world, history, holderEnded, proposals, services] = await Promise.all([
     observe(ctx, ALL, focus, signal) as Promise<World>,
     readHistory(ctx, signal),
     lock?.holder === undefined || lock.holder === input.me ? false : ctx.hasEnded(lock.holder, signal),
     readProposals(ctx, input, facts, signal),
+    ctx.cluster.kube().then((api) => localServices(api, waitMs(READ_MS, signal))),
   ]);
-  return { ...world, history, holderEnded, proposals };
+  return { ...world, history, holderEnded, proposals, localServices: services };
 }
 
 /** Only the run that turns a cycle round has to know what the way until now still waits for. */

@@ -3,6 +3,7 @@ import { annotateFacts, release, takeTheLock } from '../cycle/acts/facts.ts';
 import { withdrawAll } from '../cycle/acts/git.ts';
 import { bridgeOn } from '../cycle/hosts.ts';
 import type { Because } from '../cycle/plan/due.ts';
+import { mentionNotes } from '../cycle/plan/mentions.ts';
 import { endingSoon } from '../cycle/plan/expiry.ts';
 import { renderPath } from '../cycle/plan/path.ts';
 import { releaseAddress } from '../cycle/acts/reservations.ts';
@@ -104,6 +105,9 @@ function finish(task: Task, decision: Decision, world: PlanWorld, dryRun: boolea
   }
   ctx.record({ kind: 'pair', oldNode: decision.leaving, newNode: decision.staying });
   for (const line of renderPath(decision.path)) agent.line(line);
+  const { old } = decision.facts;
+  if (old !== undefined && decision.facts.direction === 'forward')
+    for (const message of mentionNotes(config, world, old)) agent.warning({ message });
   if (dryRun) {
     setOutputs(task, { due: 'false', reason: `dry run: ${decision.reason}` });
     return {

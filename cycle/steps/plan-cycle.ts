@@ -3,6 +3,7 @@
  * facts of the cycle. An unfinished cycle is continued with the same pair.
  */
 import { judgeLock } from '../cluster/kubernetes/lease.ts';
+import type { LocalService } from '../cluster/kubernetes/services.ts';
 import type { Config } from '../config/schema.ts';
 import { windowOpen } from '../config/window.ts';
 import { factsToAnnotations, finished, pairOf, type Direction, type Facts, NO_FACTS } from '../facts.ts';
@@ -10,7 +11,9 @@ import { entryOf, isOff, kubeNode, vmAddress, vmOf, type World } from '../observ
 import { knownTwice } from '../plan/claims.ts';
 import { judgeAges, type Because, type DueNode } from '../plan/due.ts';
 import { judgeWholePath } from '../plan/etcd-path.ts';
+import { noPodForTraffic } from '../plan/ingress-pods.ts';
 import { interruptions } from '../plan/interruptions.ts';
+import { strandedPlaces } from '../plan/mentions.ts';
 import { placeSuccessor } from '../plan/placement.ts';
 import { nameSuccessor } from '../plan/successor.ts';
 import { preflight } from '../plan/preflight.ts';
@@ -28,6 +31,8 @@ export interface PlanWorld extends World {
   holderEnded: boolean;
   /** Links of our pull requests that wait, when the cycle is to be turned round: they belong to the way it was going. */
   proposals: readonly string[];
+  /** Services whose policy is `Local`. */
+  localServices: readonly LocalService[];
 }
 
 export interface PlanInput {
@@ -165,7 +170,7 @@ function judged(
         : undefined) ??
       noRoom ??
       // What ran on a dead node is interrupted already.
-      (dead ? undefined : interruptions(config, world, pair.leaving));
+      (dead ? undefined : wouldStop(config, world, pair.leaving, cycle.facts.old?.address ?? ''));
     if (objection !== undefined) return objection;
   }
   const [primary] = world.dns;
@@ -180,6 +185,14 @@ function judged(
     return { ...refusal, evidence: [`found in advance, in ${leg}`, ...refusal.evidence] };
   }
   return { kind: 'cycle', ...cycle, ...pair, dead, path };
+}
+
+function wouldStop(config: Config, world: PlanWorld, name: string, address: string): Refusal | undefined {
+  return (
+    interruptions(config, world, name) ??
+    noPodForTraffic(config, world, { name, address }) ??
+    strandedPlaces(config, world, { name, address })
+  );
 }
 
 function choose(

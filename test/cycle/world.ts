@@ -204,6 +204,7 @@ export function worldOf(config: Config, nodes: readonly NodeSpec[] = nodesWith(A
     },
     holderEnded: false,
     proposals: [],
+    localServices: [],
   };
 }
 
