@@ -6,19 +6,17 @@ import { bridgeClient } from '../agent-bridge/client/client.ts';
 import { recoverState } from '../cycle/acts/rke.ts';
 import type { Config } from '../cycle/config.ts';
 import { clusterLink, holderOf, kubeconfigLink, type Context, type RunIdentity } from '../cycle/context.ts';
-import { azureRepos } from '../cycle/edge/gitops/azure-repos.ts';
-import type { Review } from '../cycle/edge/gitops/pull-request.ts';
 import type { HostBridge } from '../cycle/hosts.ts';
 import type { Recorder } from '../cycle/record.ts';
 import { basicPorts } from '../ports/basic.ts';
 import { CodedError } from '../ports/errors.ts';
 import { files } from '../ports/files.ts';
-import { gitRepo, type GitCredential, type GitRepo } from '../ports/git.ts';
+import { gitRepo } from '../ports/git.ts';
 import { PortError, type Ports } from '../ports/ports.ts';
-import { Secret } from '../ports/secret.ts';
 import type { Connection, PipelineAgent } from './agent.ts';
 import { runHasEnded } from './build-api.ts';
 import { mustConnect, mustConnectAll, secretPart } from './connections.ts';
+import { openCredential, reviewOf, type GitPlace } from './git-credential.ts';
 import type { Link } from './links/link.ts';
 import { networkOf } from './network.ts';
 
@@ -48,7 +46,15 @@ export async function openContext(
   const nodesKey = secretPart(agent, mustConnect(agent, 'nodes'), 'privateKey');
   const bridges = mustConnectAll(agent, 'bridge').map((each) => bridgeOf(agent, each, ports));
   const rke = { binary: config.rke.binary, workDir: stateDir, configName: 'cluster.yml' };
-  const git = (url: string, branch: string, name: string, credential: GitCredential) => {
+  const closes: (() => Promise<void>)[] = [];
+  const close = async () => {
+    await Promise.all(closes.map((each) => each()));
+    basic.close();
+  };
+  const git = async (branch: string, name: string, place: GitPlace) => {
+    const { url } = place;
+    const { credential, close: undo } = await openCredential(agent, ports, stateDir, place);
+    if (undo !== undefined) closes.push(undo);
     const repo = gitRepo({
       run: ports.run,
       env: { ...env, ...network.forGit(url) },
@@ -61,9 +67,22 @@ export async function openContext(
     return { repo, review: reviewOf(ports, url, branch, repo, credential) };
   };
   const { rke: own, ingress } = config;
-  const cluster = git(repositoryUrl(agent), own.branch, 'cluster', credentialOf(agent, 'git', true));
-  const gitops =
-    ingress && git(ingress.repository, ingress.branch, 'gitops', credentialOf(agent, 'gitops', false));
+  const openBoth = async () => ({
+    cluster: await git(own.branch, 'cluster', {
+      ...{ url: repositoryUrl(agent), password: 'git', key: 'gitKey', own: true },
+      ...{ hostKey: own.hostKey, hostKeyAt: 'rke.hostKey' },
+    }),
+    gitops:
+      ingress &&
+      (await git(ingress.branch, 'gitops', {
+        ...{ url: ingress.repository, password: 'gitops', key: 'gitopsKey', own: false },
+        ...{ hostKey: ingress.hostKey, hostKeyAt: 'ingress.hostKey' },
+      })),
+  });
+  const { cluster, gitops } = await openBoth().catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
 
   const ctx: Context = {
     config,
@@ -92,11 +111,6 @@ export async function openContext(
         ? undefined
         : kubeconfigLink(ports, ingress.sync.kubeconfig),
     cluster: clusterLink(ports, rke, () => recoverState(ctx, signal)),
-  };
-  const closes: (() => Promise<void>)[] = [];
-  const close = async () => {
-    await Promise.all(closes.map((each) => each()));
-    basic.close();
   };
   try {
     for (const link of links) {
@@ -156,36 +170,4 @@ function repositoryUrl(agent: PipelineAgent): string {
   const url = agent.variable('Build.Repository.Uri');
   if (url === undefined) throw new CodedError('NC5006', 'The variable Build.Repository.Uri is not set.');
   return url;
-}
-
-/** Pull requests need the service's REST interface, which takes what git sends over HTTPS. */
-function reviewOf(
-  ports: Pick<Ports, 'http'>,
-  url: string,
-  target: string,
-  repo: GitRepo,
-  credential: GitCredential,
-): Review | undefined {
-  if (credential.kind !== 'token') return undefined;
-  const word = credential.scheme === 'bearer' ? 'Bearer' : 'Basic';
-  const authorization = new Secret(`${word} ${credential.token.reveal()}`);
-  const pulls = azureRepos({ http: ports.http, url, authorization });
-  return pulls && { target, pulls, offer: (commit, branch, wait) => repo.offer(commit, branch, wait) };
-}
-
-/** A connection's password, else (for the pipeline's own repository) the token of the job. */
-function credentialOf(agent: PipelineAgent, input: string, own: boolean): GitCredential {
-  const connection = agent.connection(input);
-  const password = connection?.secret('password') ?? connection?.secret('apitoken');
-  if (connection !== undefined && password !== undefined) {
-    agent.mask(password);
-    const user = connection.secret('username')?.reveal() ?? 'node-cycle';
-    const token = new Secret(Buffer.from(`${user}:${password.reveal()}`).toString('base64'));
-    agent.mask(token);
-    return { kind: 'token', token, scheme: 'basic' };
-  }
-  const token = own ? agent.accessToken() : undefined;
-  return token === undefined || !/^https?:/.test(repositoryUrl(agent))
-    ? { kind: 'none' }
-    : { kind: 'token', token, scheme: 'bearer' };
 }

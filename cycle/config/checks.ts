@@ -37,6 +37,13 @@ function pathChecks({ rke, ssh }: Sections): Finding[] {
   };
   if (rke !== undefined) {
     add(['rke', 'config'], pathFault(rke.config), rke.config);
+    if (rke.hostKey !== undefined && hostKeyFault(rke.hostKey) !== undefined)
+      out.push({
+        code: 'NC1118',
+        path: ['rke', 'hostKey'],
+        expected: hostKeyFault(rke.hostKey) ?? '',
+        found: shown(rke.hostKey),
+      });
     if (branchFault(rke.branch) !== undefined)
       out.push({
         code: 'NC1117',
@@ -167,6 +174,8 @@ function ingressChecks({ ingress }: Sections): Finding[] {
   add(['repository'], 'NC1118', repositoryFault(ingress.repository), ingress.repository);
   add(['branch'], 'NC1117', branchFault(ingress.branch), ingress.branch);
   add(['file'], 'NC1116', pathFault(ingress.file), ingress.file);
+  if (ingress.hostKey !== undefined)
+    add(['hostKey'], 'NC1118', hostKeyFault(ingress.hostKey), ingress.hostKey);
   if (ingress.path.split('.').some((part) => part === '' || part === '|'))
     add(
       ['path'],

@@ -20,6 +20,8 @@ const dnsName = () =>
         'a DNS name without a final dot',
       ),
     );
+const hostKey = () =>
+  z.string().check(z.regex(/^[a-z0-9@.-]+ [A-Za-z0-9+/=]+$/, 'type and key as in known_hosts'));
 const clockTime = () =>
   z.string().check(z.regex(/^([01][0-9]|2[0-3]):[0-5][0-9]$/, 'a time of day such as 01:30'));
 const port = (fallback: number) => z._default(z.int().check(z.minimum(1), z.maximum(65_535)), fallback);
@@ -56,6 +58,10 @@ export const configSchema = z.strictObject({
       'Branch that holds cluster.yml; its tip is read before every observation.',
     ),
     binary: doc(z._default(text(), 'rke'), 'The rke program on the agent.'),
+    hostKey: doc(
+      z.optional(hostKey()),
+      'Pinned host key of the server of this repository, when git reaches it over SSH (input gitKey).',
+    ),
     stateDir: doc(
       z.optional(text()),
       'Folder on the agent for rke state, backups and snapshots. Default /var/lib/node-cycle/<cluster>.',
@@ -154,10 +160,7 @@ export const configSchema = z.strictObject({
           host: doc(text(), 'Address of the proxy as the agent reaches it.'),
           port: doc(port(22), 'SSH port of the proxy.'),
           user: doc(text(), 'Account whose only command is the fixed script.'),
-          hostKey: doc(
-            z.string().check(z.regex(/^[a-z0-9@.-]+ [A-Za-z0-9+/=]+$/, 'type and key as in known_hosts')),
-            'Pinned host key of the proxy.',
-          ),
+          hostKey: doc(hostKey(), 'Pinned host key of the proxy.'),
           drainSeconds: doc(seconds(300), 'How long open connections to the old node may go on.'),
           roles: doc(
             z._default(z.array(role()).check(z.minLength(1)), ['worker']),
@@ -179,6 +182,10 @@ export const configSchema = z.strictObject({
         ),
         repository: doc(text(), 'URL or path of the GitOps repository.'),
         branch: doc(z._default(text(), 'main'), 'Branch that holds the file.'),
+        hostKey: doc(
+          z.optional(hostKey()),
+          'Pinned host key of its server, when git reaches it over SSH (input gitopsKey).',
+        ),
         file: doc(text(), 'Path of the values file in that repository.'),
         path: doc(
           text(),

@@ -144,17 +144,18 @@ describe('the expansion of the cycle', () => {
   });
 
   it('gives a service connection that the cluster lacks to no task', async () => {
-    const connections = { bridge: 'b', nodes: 'n', proxy: '', git: '', gitops: '', tsig: '', reservation: '' };
+    const none = { proxy: '', git: '', gitKey: '', gitops: '', gitopsKey: '', tsig: '', reservation: '' };
+    const connections = { bridge: 'b', nodes: 'n', ...none };
     const names = async (given: Record<string, string>): Promise<Set<string>> => {
       const { pipeline } = await expand({ connections: given, gates: 'none' });
       const actions = pipeline.stages.flatMap(({ jobs }) => jobs.flatMap(actionsOf));
       return new Set(actions.flatMap(({ inputs }) => inputs.map(({ name }) => name)));
     };
-    const optional = ['proxy', 'git', 'gitops', 'tsig', 'reservation'];
+    const optional = Object.keys(none);
     const without = await names(connections);
     assert.deepEqual(optional.filter((name) => without.has(name)), []);
     assert.ok(without.has('bridge') && without.has('nodes'));
-    const full = await names({ ...connections, proxy: 'p', git: 'g', gitops: 'o', tsig: 't', reservation: 'r' });
+    const full = await names({ ...connections, ...Object.fromEntries(optional.map((name) => [name, 'c'])) });
     assert.deepEqual(optional.filter((name) => full.has(name)), optional);
   });
 

@@ -1,6 +1,6 @@
 /** A task's context as the agent's inputs and the configuration make it. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,8 +8,10 @@ import { join } from 'node:path';
 import type { Context } from '../../cycle/context.ts';
 import { observeSync, requestSync } from '../../cycle/edge/gitops/observe-sync.ts';
 import { createAuthority } from '../../lab/world/certs/issue.ts';
+import { PortError } from '../../ports/ports.ts';
 import { Secret } from '../../ports/secret.ts';
 import type { Connection, PipelineAgent } from '../../tasks/agent.ts';
+import { sshHost } from '../../tasks/git-credential.ts';
 import { openContext } from '../../tasks/open.ts';
 import { configOf } from '../cycle/world.ts';
 
@@ -34,7 +36,13 @@ describe('The context of a task', () => {
   });
 
   async function within<T>(
-    over: { url?: string; repository?: string; connections?: Record<string, Connection>; ingress?: object },
+    over: {
+      url?: string;
+      repository?: string;
+      connections?: Record<string, Connection>;
+      ingress?: object;
+      rke?: object;
+    },
     look: (ctx: Context) => Promise<T> | T,
   ): Promise<T> {
     const connections: Record<string, Connection> = {
@@ -53,7 +61,7 @@ describe('The context of a task', () => {
     } as unknown as PipelineAgent;
     const base = configOf();
     const config = configOf({
-      ...{ rke: { stateDir }, proxies: [], dns: undefined },
+      ...{ rke: { stateDir, ...over.rke }, proxies: [], dns: undefined },
       ingress: { ...base.ingress, repository: over.repository ?? OTHER, ...over.ingress },
     });
     const opened = await openContext(agent, config, new AbortController().signal, () => undefined, []);
@@ -113,5 +121,62 @@ describe('The context of a task', () => {
     assert.deepEqual([...new Set(seen)], [`Bearer argo-token ${path}`]);
     assert.ok(seen.length >= 3, 'read, read, refreshed');
     await within({ ingress: { sync } }, (ctx) => assert.equal(ctx.gitopsCluster, undefined));
+  });
+
+  it('gives git a private key with the pinned host key, in files that go with the task', async () => {
+    const gitKey = connection('key', { privateKey: 'PRIVATE KEY' });
+    const hostKey = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N';
+    const url = 'ssh://git@git.example:2222/home.git';
+    const written = () =>
+      readdirSync(stateDir)
+        .filter((name) => /^git-.*\.(key|hosts)$/.test(name))
+        .sort(
+          (a, b) =>
+            a
+              .split('.')
+              .pop()
+              ?.localeCompare(b.split('.').pop() ?? '') ?? 0,
+        )
+        .map((name) => {
+          const mode = (statSync(join(stateDir, name)).mode & 0o777).toString(8);
+          return `${mode} ${readFileSync(join(stateDir, name), 'utf8')}`;
+        });
+    await within({ url, rke: { hostKey }, connections: { gitKey } }, async (ctx) => {
+      assert.deepEqual(written(), [`600 [git.example]:2222 ${hostKey}\n`, '600 PRIVATE KEY\n']);
+      assert.deepEqual(ctx.reviews, { cluster: undefined, gitops: undefined });
+      // Nobody is there: what counts is that ssh was asked, with this key and no other way in.
+      await assert.rejects(ctx.repo.tip({ deadlineMs: 5_000 }), (error) => error instanceof PortError);
+    });
+    assert.deepEqual(written(), []);
+  });
+
+  it('refuses a key without the pinned host key, or for a repository that is not reached over SSH', async () => {
+    const gitKey = connection('key', { privateKey: 'PRIVATE KEY' });
+    const opening = (over: object) => within({ connections: { gitKey }, ...over }, () => undefined);
+    const url = 'ssh://git@git.example/home.git';
+    await assert.rejects(opening({ url }), /NC5004 .*rke\.hostKey in node-cycle\.yml is empty/);
+    await assert.rejects(opening({}), /NC5004 .*https:\/\/dev\.azure\.com.* is not reached over SSH/);
+    const gitopsKey = connection('key', { privateKey: 'PRIVATE KEY' });
+    await assert.rejects(
+      within({ connections: { gitopsKey }, repository: 'git@git.example:gitops.git' }, () => undefined),
+      /NC5004 .*ingress\.hostKey/,
+    );
+    assert.deepEqual(
+      readdirSync(stateDir).filter((name) => name.endsWith('.key')),
+      [],
+    );
+  });
+
+  it('names a server as known_hosts does', () => {
+    for (const [url, host] of [
+      ['ssh://git@git.example/a', 'git.example'],
+      ['ssh://git.example:22/a', 'git.example'],
+      ['ssh://git@Git.Example:2222/a', '[git.example]:2222'],
+      ['ssh://git@[fd00::1]:2222/a', '[fd00::1]:2222'],
+      ['git@ssh.dev.azure.com:v3/o/p/r', 'ssh.dev.azure.com'],
+      ['https://git.example/a', undefined],
+      ['/srv/git/a', undefined],
+    ] as const)
+      assert.equal(sshHost(url), host, url);
   });
 });
