@@ -15,6 +15,7 @@ import {
 } from './documents.ts';
 import type { TaskManifest } from './documents.ts';
 import { operationsDocument } from './operations-document.ts';
+import { proxyDocument } from './proxy-document.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -30,6 +31,7 @@ export async function generated(): Promise<Record<string, string>> {
     'docs/config.md': configDocument(),
     'docs/errors.md': errorsDocument(),
     'docs/operations.md': operationsDocument(),
+    'docs/proxy.md': proxyDocument(),
   };
   if (tasks.length > 0) files['docs/tasks.md'] = tasksDocument(tasks);
   return files;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { parse } from 'yaml';
 import { OPERATIONS } from '../../agent-bridge/protocol/operations.ts';
+import { accountFiles } from '../../cycle/edge/nginx/account.ts';
 import { parsePolicy } from '../../agent-bridge/server/policy.ts';
 import { starterPolicy } from '../../agent-bridge/service/starter.ts';
 import { bridgeJsonSchema, configJsonSchema } from '../../scripts/documents.ts';
@@ -16,6 +17,12 @@ describe('a generated file', () => {
     for (const path of ['schemas/node-cycle.schema.json', 'schemas/bridge.schema.json', 'docs/errors.md'])
       assert.ok(path in files, path);
     assert.ok('docs/operations.md' in files);
+    const { authorizedKeys, sudoers = '' } = accountFiles({
+      ...{ user: 'node-cycle', publicKey: 'ssh-ed25519 AAAA', files: [], runs: 'sudo' },
+    });
+    const [restricted = ''] = authorizedKeys.split(' ssh-ed25519');
+    for (const line of [restricted, ...sudoers.trim().split('\n')])
+      assert.ok(files['docs/proxy.md']?.includes(`\n   ${line}`), line);
     for (const [path, text] of Object.entries(files))
       assert.equal(textOf(path), text, `${path} is stale: run npm run generate`);
   });
