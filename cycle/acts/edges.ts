@@ -2,14 +2,14 @@
 import { CodedError } from '../../ports/errors.ts';
 import { newServerServes } from '../edge/nginx/prove.ts';
 import { connectionsTo, type Proxy, type Prove } from '../edge/nginx/proxy.ts';
-import type { Swap } from '../edge/dns/zone.ts';
+import { membersAfter, type Swap } from '../edge/dns/zone.ts';
 import { requestSync } from '../edge/gitops/observe-sync.ts';
 import { waitMs, type Context } from '../context.ts';
 import { isoTime } from '../time.ts';
 import { Refused, refuse } from '../step.ts';
 import { askProbe, userProbeRequest } from '../probe.ts';
 import type { ProxyChange } from '../steps/update-ingress.ts';
-import { editFile } from './git.ts';
+import { byHand, editFile } from './git.ts';
 import { requireLock } from './facts.ts';
 
 const PROXY_MS = 30_000;
@@ -54,7 +54,7 @@ export async function changeProxy(
       [
         ...outcome.output.split('\n').slice(0, 10),
         ...(outcome.restored
-          ? []
+          ? Object.entries(changed).flatMap(([path, text]) => byHand(path, seen.files[path] ?? '', text))
           : Object.entries(seen.files).map(([path, text]) => `${path} was:\n${text}`)),
       ],
     ),
@@ -129,6 +129,8 @@ export async function changeDns(ctx: Context, change: Swap, signal: AbortSignal)
   throw new Refused(
     refuse('NC1252', `The server of ${ctx.dns.zone} refused to change ${change.name} (${outcome.refused}).`, [
       outcome.detail,
+      `it holds: ${change.expectType ?? change.type} ${change.expect.join(', ') || 'nothing'}`,
+      `it should hold: ${change.type} ${membersAfter(change).join(', ')}, with a TTL of ${change.ttl} s`,
     ]),
   );
 }

@@ -4,6 +4,7 @@
  */
 import { PortError, type Repo } from '../../ports/ports.ts';
 import { CodedError } from '../../ports/errors.ts';
+import { diffLines } from '../cluster/rke/cluster-yml-source.ts';
 import { reviewedFiles, waitMs, type Context } from '../context.ts';
 import {
   isProtectedBranch,
@@ -21,6 +22,8 @@ const GIT_MS = 60_000;
 const RACES = 5;
 /** A reviewer takes minutes at least, and each look at a request is three questions to the service. */
 const REVIEW_POLLS = 5;
+/** An edit of ours is a line or two in each place; the log is no place for a whole file. */
+const MOST_LINES = 60;
 
 export interface FileEdit {
   repo: Repo;
@@ -53,6 +56,7 @@ export async function editFile(ctx: Context, change: FileEdit, signal: AbortSign
           refuse('NC1240', `The push of ${path} was refused, so nothing was run.`, [
             pushed.refused,
             `commit message: ${change.message}`,
+            ...byHand(path, text, next),
           ]),
         );
       }
@@ -116,6 +120,11 @@ export async function withdrawAll(ctx: Context, signal: AbortSignal): Promise<vo
   for (const { review, paths } of reviewedFiles(ctx))
     for (const path of paths)
       await withdraw(review.pulls, { path, target: review.target }, waitMs(GIT_MS, signal));
+}
+
+/** What a person changes instead, with the old text: as lines of a diff. */
+export function byHand(path: string, before: string, after: string): string[] {
+  return diffLines(before, after, path).trimEnd().split('\n').slice(0, MOST_LINES);
 }
 
 function notCompleted(path: string, reason: string): Refused {

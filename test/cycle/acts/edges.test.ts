@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { ingressActs } from '../../../cycle/acts/steps.ts';
+import { ingressActs, swapDnsActs } from '../../../cycle/acts/steps.ts';
 import { createKubeApi } from '../../../cycle/cluster/kubernetes/api.ts';
 import { takeLock } from '../../../cycle/cluster/kubernetes/lease.ts';
 import type { Context } from '../../../cycle/context.ts';
 import { addBeside } from '../../../cycle/edge/nginx/upstreams.ts';
 import type { ApplyOutcome, Proxy, ProxyObservation } from '../../../cycle/edge/nginx/proxy.ts';
 import { observe } from '../../../cycle/observe.ts';
+import { Refused } from '../../../cycle/step.ts';
 import { clock } from '../../../ports/clock.ts';
 import { CodedError } from '../../../ports/errors.ts';
 import { openHttp } from '../../../ports/http.ts';
@@ -125,5 +126,42 @@ describe('A change of a proxy', () => {
     const acts = ingressActs(await contextOf(proxy.client, false));
     await acts.changeProxy('pi', { edit: bringIn, serves: '10.0.0.60' }, signal);
     assert.equal(proxy.reloads(), 1);
+  });
+
+  it('that nginx refuses says what a person has to change, with the old text', async () => {
+    const proxy = proxyOf();
+    proxy.client.apply = () =>
+      Promise.resolve({ refused: 'test', output: 'unknown directive "x"', restored: true });
+    const acts = ingressActs(await contextOf(proxy.client));
+    await assert.rejects(
+      acts.changeProxy('pi', { edit: bringIn, serves: '10.0.0.60' }, signal),
+      (error) =>
+        error instanceof Refused &&
+        error.refusal.code === 'NC1251' &&
+        [
+          'unknown directive "x"',
+          `--- a/${FILE}`,
+          '     server 10.0.0.11:80;',
+          '+    server 10.0.0.60:80;',
+        ].every((line) => error.refusal.evidence.includes(line)),
+    );
+  });
+
+  it('of a record that the server refuses says what it holds and what it should hold', async () => {
+    const ctx = await contextOf(proxyOf().client);
+    ctx.dns = {
+      ...{ zone: 'home.example', primary: '10.0.0.2:53', read: () => Promise.resolve([]) },
+      swap: () => Promise.resolve({ refused: 'policy', detail: 'REFUSED' }),
+    };
+    const change = { name: 'cp.home.example', type: 'A' as const, ttl: 60 };
+    const members = { expect: ['10.0.0.11'], add: ['10.0.0.60'], remove: ['10.0.0.11'] };
+    await assert.rejects(
+      swapDnsActs(ctx).changeDns({ ...change, ...members }, signal),
+      (error) =>
+        error instanceof Refused &&
+        error.refusal.code === 'NC1252' &&
+        error.refusal.evidence.join(' | ') ===
+          'REFUSED | it holds: A 10.0.0.11 | it should hold: A 10.0.0.60, with a TTL of 60 s',
+    );
   });
 });

@@ -223,7 +223,7 @@ describe('An edit of a file on a protected branch', function () {
   it('is refused where nobody makes pull requests for us, and where the push failed for another reason', async () => {
     await assert.rejects(
       editValues(await contextOf({ reviews: false }), bringIn, 'Add', signal),
-      refusedWith('NC1240', /TF402455/),
+      refusedWith('NC1240', /TF402455.*- 10\.0\.0\.11,\+ {6}- 10\.0\.0\.60/),
     );
     protect('the message does not follow the pattern');
     await assert.rejects(
