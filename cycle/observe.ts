@@ -14,7 +14,7 @@ import { addressOf, type Answer, type Intent, type ProxySeen, type World } from 
 import { setsOf } from './plan/dns-records.ts';
 import type { SshTarget } from '../ports/ports.ts';
 import { pinnedKeys } from './plan/known-hosts.ts';
-import { askProbe, nodeProbeRequest, userProbeRequest, type ProbeRequest } from './probe.ts';
+import { askProbe, nodeProbeRequest, probesOf, userProbeRequest, type ProbeRequest } from './probe.ts';
 import { describe } from './step.ts';
 import { aliasProbe, nodeProbe, proxyProbe } from './plan/probes.ts';
 
@@ -292,8 +292,9 @@ async function askProbes(
 ): Promise<World['probes']> {
   const { ingress, proxies, dns } = ctx.config;
   const requests: [string, ProbeRequest][] = [];
-  for (const { name, host, probe } of wants.has('proxies') ? proxies : [])
-    if (probe !== undefined) requests.push([proxyProbe(name), userProbeRequest(probe, host)]);
+  for (const proxy of wants.has('proxies') ? proxies : [])
+    for (const probe of probesOf(proxy))
+      requests.push([proxyProbe(proxy.name, probe.url), userProbeRequest(probe, proxy.host)]);
   if (staying !== undefined) {
     if (wants.has('ingress') && ingress?.probe !== undefined)
       requests.push([nodeProbe(staying), nodeProbeRequest(ingress.probe, staying)]);

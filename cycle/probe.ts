@@ -39,6 +39,11 @@ export function nodeProbeRequest(probe: NodeProbe, address: string): ProbeReques
   return { url: `${kind}://${place}${path}`, host, status, contains };
 }
 
+/** All that users open through a proxy. */
+export function probesOf({ probe, probes }: Config['proxies'][number]): UserProbe[] {
+  return [...(probe === undefined ? [] : [probe]), ...probes];
+}
+
 /** A user's URL at one address, whatever DNS says: each proxy of a keepalived pair, or a new member of an alias. */
 export function userProbeRequest({ url, status, contains }: UserProbe, address: string): ProbeRequest {
   return { url, connectTo: `${bracketed(address)}:${portOf(new URL(url))}`, status, contains };

@@ -57,7 +57,7 @@ ${indented(keyLine(itself.authorizedKeys))}
 
 5. **The host key.** \`ssh-keyscan -t ed25519 HOST\`, compared with \`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub\` on the proxy itself: type and key are \`proxies[].hostKey\` in \`node-cycle.yml\`. Another key is refused.
 
-6. **What it should answer.** \`proxies[].probe\`: a URL that users open. After each reload it is asked through this proxy, as often as every server of an upstream has its turn in every worker, and nginx's error log must name no failure of the new one; otherwise the old files come back. \`http\`, \`https\`, \`tcp\` and \`tls\` are the kinds. Without a probe a reload counts when the workers are new and the error log is clean.
+6. **What it should answer.** \`proxies[].probe\`: a URL that users open. After each reload it is asked through this proxy, as often as every server of an upstream has its turn in every worker, and nginx's error log must name no failure of the new one; otherwise the old files come back. \`http\`, \`https\`, \`tcp\` and \`tls\` are the kinds; \`probes\` takes more of them, for a stream beside a site. Without a probe a reload counts when the workers are new and the error log is clean.
 
 7. **Try it.** From the agent, with that key, \`ssh -T ${EXAMPLE.user}@HOST read < /dev/null\` must end with exit code 64 and no shell: the script was started and was sent nothing. A dry run of PlanCycle reads the files.
 

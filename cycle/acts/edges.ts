@@ -7,7 +7,7 @@ import { requestSync } from '../edge/gitops/observe-sync.ts';
 import { waitMs, type Context } from '../context.ts';
 import { isoTime } from '../time.ts';
 import { Refused, refuse } from '../step.ts';
-import { askProbe, userProbeRequest } from '../probe.ts';
+import { askProbe, probesOf, userProbeRequest } from '../probe.ts';
 import type { ProxyChange } from '../steps/update-ingress.ts';
 import { byHand, editFile } from './git.ts';
 import { requireLock } from './facts.ts';
@@ -69,9 +69,16 @@ function proofOf(
   signal: AbortSignal,
 ): Prove | undefined {
   const configured = ctx.config.proxies.find(({ name }) => name === proxy.name);
-  if (serves === undefined || configured?.probe === undefined) return undefined;
-  const request = userProbeRequest(configured.probe, configured.host);
-  return newServerServes({ proxy, address: serves, ask: () => askProbe(ctx.ports, request, signal) });
+  if (serves === undefined || configured === undefined || probesOf(configured).length === 0) return undefined;
+  const requests = probesOf(configured).map((probe) => userProbeRequest(probe, configured.host));
+  const ask = async () => {
+    for (const request of requests) {
+      const said = await askProbe(ctx.ports, request, signal);
+      if (said !== 'ok') return `${request.url}: ${said}`;
+    }
+    return 'ok';
+  };
+  return newServerServes({ proxy, address: serves, ask });
 }
 
 /** Connections that go on past the deadline are cut when the server is taken out; that is what the deadline says. */

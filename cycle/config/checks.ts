@@ -150,6 +150,16 @@ function proxyChecks({ proxies }: Sections): Finding[] {
     add('hostKey', 'NC1118', hostKeyFault(proxy.hostKey), shown(proxy.hostKey));
     if (proxy.probe !== undefined)
       add('probe.url', 'NC1118', probeFault(proxy.probe.url), shown(proxy.probe.url));
+    proxy.probes.forEach(({ url }, nth) => {
+      const fault = probeFault(url);
+      if (fault !== undefined)
+        out.push({
+          code: 'NC1118',
+          path: ['proxies', at, 'probes', nth, 'url'],
+          expected: fault,
+          found: shown(url),
+        });
+    });
     return out;
   });
 }

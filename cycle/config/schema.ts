@@ -167,6 +167,10 @@ export const configSchema = z.strictObject({
             'Nodes with one of these roles have places in this proxy.',
           ),
           probe: doc(z.optional(probe), 'Sent through the proxy after each change.'),
+          probes: doc(
+            z._default(z.array(probe), []),
+            'More of the same, where one proxy serves several things: a site and a stream, for example.',
+          ),
         }),
       ),
       [],

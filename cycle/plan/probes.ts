@@ -6,8 +6,8 @@ export function nodeProbe(address: string): string {
 }
 
 /** What users open, through that proxy. */
-export function proxyProbe(name: string): string {
-  return `proxy ${name}`;
+export function proxyProbe(name: string, url: string): string {
+  return `proxy ${name} ${url}`;
 }
 
 /** What users open by that alias, at a member of it. */

@@ -15,6 +15,7 @@ import {
   type NginxEdit,
 } from '../plan/proxy-places.ts';
 import { nodeProbe, proxyProbe } from '../plan/probes.ts';
+import { probesOf } from '../probe.ts';
 import { refuse, type Action, type Plan } from '../step.ts';
 
 export type IngressWorld = Slice<
@@ -354,14 +355,16 @@ function nodeServes<W extends IngressWorld>({ config, staying, names }: Way, wor
 
 /** The proof: what users would open, through the very proxies. */
 function probeProxies<W extends IngressWorld>(way: Way, world: W, changed: boolean): Action<W>[] {
-  return way.config.proxies
-    .filter((proxy) => proxy.probe !== undefined)
-    .filter((proxy) => changed || world.probes[proxyProbe(proxy.name)] !== 'ok')
-    .map((proxy) => ({
-      id: `probe.proxy ${proxy.name}`,
-      reason: `${proxy.probe?.url ?? ''} through ${proxy.name} (${world.probes[proxyProbe(proxy.name)] ?? 'not asked yet'})`,
-      done: (o) => o.probes[proxyProbe(proxy.name)] === 'ok',
-      settleMs: way.settleMs,
-      predict: (o) => ({ ...o, probes: { ...o.probes, [proxyProbe(proxy.name)]: 'ok' } }),
-    }));
+  return way.config.proxies.flatMap((proxy) =>
+    probesOf(proxy)
+      .map(({ url }) => ({ url, key: proxyProbe(proxy.name, url) }))
+      .filter(({ key }) => changed || world.probes[key] !== 'ok')
+      .map(({ url, key }) => ({
+        id: `probe.proxy ${proxy.name} ${url}`,
+        reason: `${url} through ${proxy.name} (${world.probes[key] ?? 'not asked yet'})`,
+        done: (o: W) => o.probes[key] === 'ok',
+        settleMs: way.settleMs,
+        predict: (o: W) => ({ ...o, probes: { ...o.probes, [key]: 'ok' } }),
+      })),
+  );
 }

@@ -110,7 +110,10 @@ describe('A probe', () => {
     const [alias] = base.dns?.aliases ?? [];
     const probe = { url: `http://${SITE}:${port}/` };
     const config = configOf({
-      proxies: base.proxies.map((proxy) => ({ ...proxy, host: '127.0.0.1', probe })),
+      proxies: base.proxies.map((proxy) => ({
+        ...{ ...proxy, host: '127.0.0.1', probe },
+        probes: [{ url: `tcp://${SITE}:${port}` }],
+      })),
       dns: { ...base.dns, aliases: [{ ...alias, probe }] },
       ingress: { ...base.ingress, probe: { port } },
     });
@@ -135,6 +138,10 @@ describe('A probe', () => {
     const keys = async (...parts: ('dns' | 'proxies' | 'ingress')[]) =>
       (await observe(ctx, ['probes', ...parts], focus, signal)).probes;
     assert.deepEqual(await keys('dns'), { 'alias cp-home 127.0.0.1': 'ok' });
-    assert.deepEqual(await keys('proxies', 'ingress'), { 'proxy pi': 'ok', 'node 127.0.0.1': 'ok' });
+    assert.deepEqual(await keys('proxies', 'ingress'), {
+      [`proxy pi http://${SITE}:${port}/`]: 'ok',
+      [`proxy pi tcp://${SITE}:${port}`]: 'ok',
+      'node 127.0.0.1': 'ok',
+    });
   });
 });

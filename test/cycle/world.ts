@@ -195,7 +195,10 @@ export function worldOf(config: Config, nodes: readonly NodeSpec[] = nodesWith(A
       config.dns === undefined
         ? []
         : config.dns.servers.map((server) => ({ server, serial: 7, records: recordsOf(specs) })),
-    probes: { 'proxy pi': 'ok', ...Object.fromEntries(addresses.map((a) => [`node ${a}`, 'ok'])) },
+    probes: {
+      'proxy pi http://shop.home.example/healthz': 'ok',
+      ...Object.fromEntries(addresses.map((a) => [`node ${a}`, 'ok'])),
+    },
     reservations: {},
     evidence: {},
     history: {

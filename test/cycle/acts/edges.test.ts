@@ -115,7 +115,21 @@ describe('A change of a proxy', () => {
       (error) =>
         error instanceof CodedError &&
         error.code === 'NC1251' &&
-        error.evidence.includes('status 502, not 200'),
+        error.evidence.some((line) => line.endsWith('/: status 502, not 200')),
+    );
+    assert.equal(proxy.now.files[FILE], BEFORE);
+  });
+
+  it('counts only when each of several places is served', async () => {
+    const proxy = proxyOf();
+    const ctx = await contextOf(proxy.client);
+    const [entry] = ctx.config.proxies;
+    assert.ok(entry);
+    // Nobody listens there.
+    entry.probes = [{ url: 'tcp://127.0.0.1:1', status: 200 }];
+    await assert.rejects(
+      ingressActs(ctx).changeProxy('pi', { edit: bringIn, serves: '10.0.0.60' }, signal),
+      /NC1251 .*users were not served/,
     );
     assert.equal(proxy.now.files[FILE], BEFORE);
   });

@@ -7,6 +7,8 @@ import { begun, noActs, travel, withFacts } from '../journey.ts';
 import { configOf, nodesWith, worldOf } from '../world.ts';
 
 const config = configOf();
+const URL = 'http://shop.home.example/healthz';
+const PROVEN = `probe.proxy pi ${URL}`;
 const whole = travel(
   config,
   { leaving: 'home-n1', staying: 'home-n5', dead: false },
@@ -42,7 +44,7 @@ describe('UpdateIngress in', () => {
       'ingress.sync',
       'probe.node 10.0.0.60',
       'proxy.in pi 10.0.0.60',
-      'probe.proxy pi',
+      PROVEN,
     ]);
   });
 
@@ -72,8 +74,16 @@ describe('UpdateIngress in', () => {
   });
 
   it('proves it through the proxy itself', () => {
-    const broken = { ...isIn, probes: { ...isIn.probes, 'proxy pi': '502' } };
-    assert.deepEqual(ids(plan('in', broken)), ['probe.proxy pi']);
+    const broken = { ...isIn, probes: { ...isIn.probes, [`proxy pi ${URL}`]: '502' } };
+    assert.deepEqual(ids(plan('in', broken)), [PROVEN]);
+  });
+
+  it('proves every place that users open through it', () => {
+    const [proxy] = config.proxies;
+    const two = configOf({ proxies: [{ ...proxy, probes: [{ url: 'tcp://shop.home.example:9000' }] }] });
+    assert.deepEqual(ids(plan('in', isIn, two)), ['probe.proxy pi tcp://shop.home.example:9000']);
+    const planned = ids(plan('in', after('ingress.sync'), two)).filter((id) => id.startsWith('probe.proxy'));
+    assert.deepEqual(planned, [PROVEN, 'probe.proxy pi tcp://shop.home.example:9000']);
   });
 
   it('has nothing to do for a node without places', () => {
@@ -102,7 +112,7 @@ describe('UpdateIngress after a run that was killed between the new files and th
 
   it('reloads what is in place already, and proves it through the proxy', () => {
     assert.deepEqual(ids(plan('in', isIn)), []);
-    assert.deepEqual(ids(plan('in', unread(isIn))), ['proxy.reload pi', 'probe.proxy pi']);
+    assert.deepEqual(ids(plan('in', unread(isIn))), ['proxy.reload pi', PROVEN]);
   });
 
   it('reloads with the change when there is one to make', () => {
