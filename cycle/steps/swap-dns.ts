@@ -2,7 +2,7 @@
 import { CodedError } from '../../ports/errors.ts';
 import type { Config } from '../config/schema.ts';
 import { aliasNeeds, disagreeing, ttlOf } from '../edge/dns/alias.ts';
-import { membersOn, type ServerView, type Swap } from '../edge/dns/zone.ts';
+import { membersOn, type RecordSet, type ServerView, type Swap } from '../edge/dns/zone.ts';
 import type { Facts } from '../facts.ts';
 import { addressOf, cycleRoles, type Slice } from '../observed.ts';
 import {
@@ -124,15 +124,18 @@ export function planSwapDns<W extends SwapDnsWorld>(
     }
     // A CNAME has one member: it moves when its successor is there.
     if (input.change === 'out' && alias.type === 'CNAME') continue;
+    const member = aliasData(config, alias, staying);
     const needs = needsOf(world.dns, {
       ...set,
-      ...(input.change === 'swap' ? { member: aliasData(config, alias, staying) } : {}),
+      ...(input.change === 'swap' ? { member } : {}),
       leaving: oldData,
       ttl: dns.ttlSeconds,
     });
     if (!Array.isArray(needs)) return refuse('NC1212', needs.message, [`${alias.name} names ${oldData}`]);
     if (input.change === 'swap' && needs.some(({ kind }) => kind !== 'agree'))
       push(joins, memberServes(config, alias, staying, world));
+    if (input.change === 'swap' && needs[0]?.kind === 'remove')
+      push(joins, joinedEverywhere(alias, set, member, world, settleMs));
     for (const need of needs) {
       if (need.kind === 'add') {
         const [added = ''] = need.swap.add;
@@ -172,6 +175,26 @@ function leadsTo(
   primary: ServerView,
 ): boolean {
   return membersOn(primary, aliasSet(config, alias)).includes(aliasData(config, alias, node));
+}
+
+/** The old member waits for a server that was down, or does not follow the primary, while the new one came in. */
+function joinedEverywhere<W extends SwapDnsWorld>(
+  alias: Alias,
+  set: RecordSet,
+  member: string,
+  world: W,
+  settleMs: number,
+): Action<W> | undefined {
+  const lacking = (o: W) => o.dns.filter((server) => !membersOn(server, set).includes(member));
+  const [first] = lacking(world);
+  if (first === undefined) return undefined;
+  return {
+    id: `dns.joined ${alias.name}`,
+    reason: `${first.server} does not have ${member} yet (${first.failure ?? `serial ${first.serial}`})`,
+    done: (o) => lacking(o).length === 0,
+    settleMs,
+    predict: (o) => ({ ...o, dns: o.dns.map((server) => ({ ...server, ...toldBy(o.dns[0] ?? server) })) }),
+  };
 }
 
 /** Undefined without a probe, and when the node answers what users open by the alias. */

@@ -159,6 +159,22 @@ describe('SwapDns', () => {
     assert.deepEqual(ids(plan({ ...swapped, dns: lagging })), ['dns.everywhere home-n1']);
   });
 
+  it('keeps the old member until a server that was down has the new one', () => {
+    const added = foresee({ plan: (o: PlanWorld) => plan(o) }, start).actions.find(({ id }) =>
+      id.startsWith('dns.add'),
+    );
+    const joined = added?.predict(start) ?? assert.fail();
+    const [primary, secondary] = joined.dns;
+    assert.ok(primary !== undefined && secondary !== undefined);
+    const silent = {
+      ...joined,
+      dns: [primary, { server: secondary.server, records: [], failure: 'timed out' }],
+    };
+    const planned = ids(plan(silent));
+    assert.ok(planned.indexOf('dns.joined cp-home') < planned.indexOf('dns.swap cp-home 10.0.0.11'));
+    assert.ok(!ids(plan(joined)).includes('dns.joined cp-home'));
+  });
+
   it('gives the servers of the zone the time that they need to replicate', () => {
     const planned = plan(start);
     assert.ok(!isRefusal(planned) && planned.every(({ settleMs }) => settleMs >= 600_000));
