@@ -44,8 +44,7 @@ export async function changeProxy(
   if (outcome.refused === 'probe' && outcome.restored)
     throw new CodedError(
       'NC1251',
-      `${name}: after the reload users were not served, so the old files are back.`,
-      [...outcome.output.split('\n').slice(0, 10)],
+      `${name}: after the reload users were not served, so the old files are back: ${outcome.output.split('\n')[0] ?? ''}`,
     );
   throw new Refused(
     refuse(

@@ -72,7 +72,9 @@ export async function editFile(ctx: Context, change: FileEdit, signal: AbortSign
 
 /**
  * Waits until the pull request for exactly that text is merged. Nothing is lost when the wait ends: the next run finds
- * the request. Gives why the service cannot merge it. Throws Refused when a person must act.
+ * the request. Throws Refused when a person must act.
+ *
+ * @returns `merged`, or why the service cannot merge it as it stands.
  */
 async function reviewed(
   ctx: Context,

@@ -12,8 +12,9 @@ interface Mentioned {
   directive: string;
 }
 
-/** Requests go where these point; a `server` of an upstream is here by its host name. Others (`allow`, `map`) only mention it. */
-const SENDS = /(_pass|^set|^server|^mirror|^rewrite|^return)$/;
+/** Directives that send nobody anywhere; in a `map` or `geo` the address as the key is one that asks. */
+const ONLY_NAMES =
+  /^(allow|deny|set_real_ip_from|listen|resolver|server_name|add_header|access_log|error_log|proxy_bind|[0-9].*|.*:.*)$/;
 
 /** Allowed by `proxy:file`, as the message names it. */
 export function strandedPlaces(
@@ -23,7 +24,7 @@ export function strandedPlaces(
 ): Refusal | undefined {
   const allowed = new Set(config.allow.interruption);
   const found = mentions(config, world, node).filter(
-    ({ proxy, file, directive }) => SENDS.test(directive) && !allowed.has(`${proxy}:${file}`),
+    ({ proxy, file, directive }) => !ONLY_NAMES.test(directive) && !allowed.has(`${proxy}:${file}`),
   );
   if (found.length === 0) return undefined;
   const files = [...new Set(found.map(({ proxy, file }) => `${proxy}:${file}`))];
@@ -41,7 +42,7 @@ export function mentionNotes(
   node: { name: string; address: string },
 ): string[] {
   return mentions(config, world, node)
-    .filter(({ directive }) => !SENDS.test(directive))
+    .filter(({ directive }) => ONLY_NAMES.test(directive))
     .map((mention) => `${shown(mention)} names ${node.name}, and nothing here changes that.`);
 }
 

@@ -83,12 +83,12 @@ function planIn<W extends IngressWorld>(way: Way, acts: IngressActs, world: W): 
     isChange(bringIn(world.facts, proxy.name, way)(proxy.files)),
   );
 
-  const served =
+  const unproven =
     (inValues || proxies.length > 0) &&
     config.ingress?.probe !== undefined &&
     world.probes[nodeProbe(staying)] !== 'ok';
   const first = !answersAfterEdit(config.ingress?.path ?? '');
-  if (served && first) actions.push(nodeServes(way, world));
+  if (unproven && first) actions.push(nodeServes(way, world));
   if (inValues) {
     const edit = (text: string) => addIngressAddress(text, config.ingress?.path ?? '', leaving, staying);
     actions.push(
@@ -105,7 +105,7 @@ function planIn<W extends IngressWorld>(way: Way, acts: IngressActs, world: W): 
   }
   if (inValues || (world.ingress?.notSynced !== undefined && wantsIngress(way, world)))
     actions.push(syncAction(way, acts, world.ingress));
-  if (served && !first) actions.push(nodeServes(way, world));
+  if (unproven && !first) actions.push(nodeServes(way, world));
   for (const proxy of world.proxies) {
     if (proxies.includes(proxy)) {
       const places = placesOf(proxy.files, leaving).length || 'the removed';

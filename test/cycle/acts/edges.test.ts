@@ -115,7 +115,7 @@ describe('A change of a proxy', () => {
       (error) =>
         error instanceof CodedError &&
         error.code === 'NC1251' &&
-        error.evidence.some((line) => line.endsWith('/: status 502, not 200')),
+        error.detail.endsWith('/: status 502, not 200'),
     );
     assert.equal(proxy.now.files[FILE], BEFORE);
   });

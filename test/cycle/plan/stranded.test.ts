@@ -29,6 +29,7 @@ describe('PlanCycle, of places in a proxy that nobody moves', () => {
     for (const text of [
       'server { location / { proxy_pass http://10.0.0.11:9000; } }\n',
       'server { set $to home-n1.home.example; }\n',
+      'map $host $to { default 10.0.0.11:9000; }\n',
       'upstream x { server home-n1.home.example:80 resolve; server 10.0.0.12:80; }\n',
     ])
       assert.match(decision(withFile(text)), /^NC1212 pi:\/etc\/nginx\/conf\.d\/extra\.conf .*:1 /, text);
@@ -38,10 +39,11 @@ describe('PlanCycle, of places in a proxy that nobody moves', () => {
   });
 
   it('only notes where it is named', () => {
-    const world = withFile('# 10.0.0.11\nallow 10.0.0.11;\n');
+    const world = withFile('# 10.0.0.11\nallow 10.0.0.11;\ngeo $own { default 0; 10.0.0.11 1; }\n');
     assert.equal(decision(world), 'cycle');
     assert.deepEqual(mentionNotes(config, world, NODE), [
       `pi: ${FILE}:2 allow names home-n1, and nothing here changes that.`,
+      `pi: ${FILE}:3 10.0.0.11 names home-n1, and nothing here changes that.`,
     ]);
     assert.deepEqual(mentionNotes(config, worldOf(config), NODE), []);
   });
