@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { planUpdateIngress } from '../../../cycle/steps/update-ingress.ts';
 import type { PlanWorld } from '../../../cycle/steps/plan-cycle.ts';
-import { foresee, isRefusal, type Plan } from '../../../cycle/step.ts';
+import { converge, foresee, isRefusal, type Plan } from '../../../cycle/step.ts';
+import { CodedError } from '../../../ports/errors.ts';
 import { begun, noActs, travel, withFacts } from '../journey.ts';
 import { configOf, nodesWith, worldOf } from '../world.ts';
 
@@ -71,6 +72,30 @@ describe('UpdateIngress in', () => {
       'probe.node 10.0.0.60',
       'proxy.in pi 10.0.0.60',
     ]);
+  });
+
+  it('says why the cluster does not run them when that lasts, and has sent nobody there', async () => {
+    const stuck = after('ingress.in 10.0.0.60');
+    const why = 'Application ingress-nginx is Degraded: no such image';
+    const world = { ...stuck, ingress: stuck.ingress && { ...stuck.ingress, notSynced: why } };
+    const calls: string[] = [];
+    let nowMs = 0;
+    const clock = { now: () => nowMs, sleep: (ms: number) => Promise.resolve(void (nowMs += ms)) };
+    await assert.rejects(
+      converge(
+        {
+          name: 'UpdateIngress in',
+          observe: () => Promise.resolve(world),
+          plan: (o: PlanWorld) => plan('in', o, config, calls),
+        },
+        {
+          ...{ clock, record: () => undefined, signal: new AbortController().signal },
+          ...{ pollMs: 10_000, observeMs: 1 },
+        },
+      ),
+      (error) => error instanceof CodedError && error.code === 'NC1010' && error.detail.includes(why),
+    );
+    assert.deepEqual(calls, ['requestSync', 'requestSync']);
   });
 
   it('proves it through the proxy itself', () => {
