@@ -2,6 +2,7 @@
 import { CodedError } from '../../ports/errors.ts';
 import { endpointOf, observeEtcd, removeMember, transferLeadership } from '../cluster/etcd/members.ts';
 import { bestSuccessor } from '../cluster/etcd/quorum.ts';
+import { whyStillMember } from '../cluster/etcd/removal.ts';
 import { takeSnapshot } from '../cluster/etcd/snapshot.ts';
 import { waitMs, type Context } from '../context.ts';
 import { memberName } from '../observed.ts';
@@ -60,9 +61,13 @@ export async function moveLeader(ctx: Context, node: string, signal: AbortSignal
     throw new CodedError('NC1236', `${leader.name} did not hand over to ${to.name}: ${moved.message}`);
 }
 
-/** A member that rke has lost sight of. Quorum was judged on the observation that led here. */
+/**
+ * A member that rke has lost sight of. Quorum was judged on the observation that led here; every member that is left
+ * is asked afterwards, as etcd 3.4 answers the list from each one's own memory.
+ */
 export async function removeOrphanMember(ctx: Context, node: string, signal: AbortSignal): Promise<void> {
   const target = await ctx.cluster.etcd();
+  await requireLock(ctx, signal);
   const wait = waitMs(ASK_MS, signal);
   const observed = await observeEtcd(ctx.ports.http, target, { wait, nowMs: ctx.ports.clock.now() });
   const orphan = observed.members.find((member) => member.name === memberName(node));
@@ -75,4 +80,7 @@ export async function removeOrphanMember(ctx: Context, node: string, signal: Abo
     throw new CodedError('NC1236', `No healthy member can be asked to remove ${orphan.name}.`);
   const removed = await removeMember(ctx.ports.http, target, endpoint, orphan.id, wait);
   if (!removed.ok) throw new CodedError('NC1236', `${orphan.name} was not removed: ${removed.message}`);
+  const after = await observeEtcd(ctx.ports.http, target, { wait, nowMs: ctx.ports.clock.now() });
+  const still = whyStillMember(after, orphan.id);
+  if (still !== undefined) throw new CodedError('NC1236', `${orphan.name} may not be gone: ${still}`);
 }

@@ -8,7 +8,7 @@ import type { SwapDnsActs } from '../steps/swap-dns.ts';
 import type { IngressActs } from '../steps/update-ingress.ts';
 import { drainNode, label, removeOrphan, setCordon, setLeavingTaint } from './cluster.ts';
 import { askForSync, changeDns, changeProxy, drainProxy, editValues } from './edges.ts';
-import { moveLeader, snapshotEtcd } from './etcd.ts';
+import { moveLeader, snapshotEtcd, removeOrphanMember } from './etcd.ts';
 import { writeFacts } from './facts.ts';
 import { collectEvidence } from './evidence.ts';
 import { buildImage, deleteVm, forgetHostKeys, pinHostKeys, stopVm } from './host.ts';
@@ -44,6 +44,7 @@ export function removeRoleActs(ctx: Context): RemoveRoleActs {
     cordon: (node, signal) => setCordon(ctx, node, true, signal),
     drain: (node, signal) => drainNode(ctx, node, signal),
     addLeavingTaint: (node, signal) => setLeavingTaint(ctx, node, true, signal),
+    removeMember: (node, signal) => removeOrphanMember(ctx, node, signal),
     removeOrphan: (node, signal) => removeOrphan(ctx, node, signal),
   };
 }

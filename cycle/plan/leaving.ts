@@ -3,10 +3,12 @@
  * Pure: member list, Node, endpoints and rke's state are asked, and never rke's word for it.
  */
 import { endpointsOnNode } from '../cluster/kubernetes/endpoints.ts';
+import type { EtcdObservation } from '../cluster/etcd/members.ts';
+import { whyStillMember } from '../cluster/etcd/removal.ts';
 import { parseClusterYml } from '../cluster/rke/cluster-yml.ts';
 import type { Config, Role } from '../config/schema.ts';
 import { entryOf, kubeNode, memberName, memberOf, stateNodeOf, withNode, type Slice } from '../observed.ts';
-import { refuse, type Refusal } from '../step.ts';
+import { refuse, type Action, type Refusal } from '../step.ts';
 import { judgeLeave } from './etcd-path.ts';
 
 export type RemoveRoleWorld = Slice<
@@ -27,8 +29,7 @@ export function whyRoleStays(
   if (role === 'etcd') {
     if (memberOf(world, leaving, address) !== undefined)
       return `etcd still has the member ${memberName(leaving)}`;
-    const sick = world.etcd.members.find((member) => !member.healthy);
-    return sick === undefined ? undefined : `${sick.name} is not healthy: ${sick.trouble ?? ''}`;
+    return whyStillMember(world.etcd, memberName(leaving));
   }
   if (kubeNode(world, leaving)?.labels['node-role.kubernetes.io/controlplane'] !== undefined)
     return `${leaving} still has the label of a control plane`;
@@ -38,6 +39,40 @@ export function whyRoleStays(
   return silent === undefined
     ? undefined
     : `the apiserver at ${silent.address} is not ready: ${world.apiservers[silent.address] ?? 'not asked'}`;
+}
+
+/**
+ * A control plane that rke completed and whose node is up, while its apiserver does not answer: an `rke up` that was
+ * killed leaves it stopped, and only another one starts it. `except` is the node that leaves.
+ */
+export function stoppedApiserver(
+  world: Slice<'intent' | 'state' | 'kube' | 'apiservers'>,
+  except: string,
+): string | undefined {
+  return world.intent.yml.nodes
+    .filter(({ roles }) => roles.includes('controlplane'))
+    .map(({ address }) => stateNodeOf(world, address))
+    .filter((node) => node?.roles.includes('controlplane') === true && node.hostnameOverride !== except)
+    .filter((node) => node !== undefined && kubeNode(world, node.hostnameOverride)?.ready === true)
+    .map((node) => node?.address ?? '')
+    .find((address) => world.apiservers[address] !== undefined && world.apiservers[address] !== 'ok');
+}
+
+/** `rke up` on an unchanged cluster.yml: it starts again what a killed one has left stopped. */
+export function startAgain<W extends Slice<'intent' | 'state' | 'kube' | 'apiservers'>>(
+  acts: { rkeUp(change: Record<string, never>, signal: AbortSignal): Promise<void> },
+  address: string,
+  leaving: string,
+  settleMs: number,
+): Action<W> {
+  return {
+    id: `rke up for the apiserver ${address}`,
+    reason: `the apiserver at ${address} does not answer although its node is Ready: an rke up was cut short`,
+    apply: (signal) => acts.rkeUp({}, signal),
+    done: (o) => stoppedApiserver(o, leaving) !== address,
+    settleMs,
+    predict: (o) => ({ ...o, apiservers: { ...o.apiservers, [address]: 'ok' } }),
+  };
 }
 
 /** What still knows the node; undefined when nothing of the cluster does. */
@@ -119,16 +154,60 @@ export function predictWithoutRole<W extends RemoveRoleWorld>(
   if (role === 'etcd')
     return {
       ...next,
-      etcd: {
-        ...next.etcd,
-        members: next.etcd.members.filter((member) => member.name !== memberName(leaving)),
-      },
+      etcd: withoutMember(next.etcd, (member) => member.name === memberName(leaving)),
     };
   return withNode(next, leaving, (node) => {
     const labels = { ...node.labels };
     delete labels[`node-role.kubernetes.io/${role}`];
     return { ...node, labels };
   });
+}
+
+/** Gone from every member's own list as well. */
+function withoutMember(
+  etcd: EtcdObservation,
+  which: (member: EtcdObservation['members'][number]) => boolean,
+): EtcdObservation {
+  const gone = etcd.members.filter(which);
+  const ids = new Set(gone.map(({ id }) => id));
+  const names = new Set(gone.map(({ name }) => name));
+  return {
+    ...etcd,
+    members: etcd.members.filter((member) => !gone.includes(member)),
+    ...(etcd.lists === undefined
+      ? {}
+      : {
+          lists: etcd.lists.map((list) => ({
+            ...list,
+            ids: list.ids.filter((id) => !ids.has(id)),
+            names: list.names.filter((name) => !names.has(name)),
+          })),
+        }),
+  };
+}
+
+/** The world in which every remaining member has been heard without the one that left, and is well. */
+export function predictRoleProven<W extends Slice<'etcd' | 'apiservers' | 'kube' | 'intent'>>(
+  world: W,
+  leaving: string,
+  role: 'controlplane' | 'etcd',
+): W {
+  if (role === 'controlplane') {
+    const serving = world.intent.yml.nodes.filter(({ roles }) => roles.includes('controlplane'));
+    const ok = Object.fromEntries(serving.map(({ address }) => [address, 'ok']));
+    const next = { ...world, apiservers: { ...world.apiservers, ...ok } };
+    return withNode(next, leaving, (node) => ({
+      ...node,
+      labels: withoutKey(node.labels, 'node-role.kubernetes.io/controlplane'),
+    }));
+  }
+  const { lists: _heard, ...etcd } = world.etcd;
+  const members = etcd.members.map((member) => ({ ...member, healthy: true, listed: true }));
+  return { ...world, etcd: { ...etcd, members, disagree: false } };
+}
+
+function withoutKey(labels: Readonly<Record<string, string>>, key: string): Record<string, string> {
+  return Object.fromEntries(Object.entries(labels).filter(([name]) => name !== key));
 }
 
 export function predictGone<W extends RemoveRoleWorld>(
@@ -147,12 +226,10 @@ export function predictGone<W extends RemoveRoleWorld>(
         endpoints: slice.endpoints.filter((endpoint) => endpoint.nodeName !== leaving),
       })),
     },
-    etcd: {
-      ...cleared.etcd,
-      members: cleared.etcd.members.filter(
-        (member) => member.name !== memberName(leaving) && member.address !== address,
-      ),
-    },
+    etcd: withoutMember(
+      cleared.etcd,
+      (member) => member.name === memberName(leaving) || member.address === address,
+    ),
     state: {
       ...cleared.state,
       current: {

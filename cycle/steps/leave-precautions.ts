@@ -19,6 +19,8 @@ export interface RemoveRoleActs extends AddNodeActs {
   cordon(node: string, signal: AbortSignal): Promise<void>;
   drain(node: string, signal: AbortSignal): Promise<void>;
   addLeavingTaint(node: string, signal: AbortSignal): Promise<void>;
+  /** Removes a member alone: its node stays for the roles that it has left. */
+  removeMember(node: string, signal: AbortSignal): Promise<void>;
   /** Removes a member or Node that rke has lost sight of, by ourselves. */
   removeOrphan(node: string, signal: AbortSignal): Promise<void>;
 }

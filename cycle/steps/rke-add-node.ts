@@ -16,6 +16,7 @@ import {
 } from '../observed.ts';
 import { refuse, type Action, type Plan } from '../step.ts';
 import { CodedError } from '../../ports/errors.ts';
+import { startAgain, stoppedApiserver } from '../plan/leaving.ts';
 import { judgeJoin } from '../plan/etcd-path.ts';
 import { snapshotAction, snapshotTaken, type SnapshotActs } from './etcd-snapshot.ts';
 
@@ -158,11 +159,13 @@ export function planAddNode<W extends AddNodeWorld>(
       id: `rke up add ${staying}`,
       reason: `rke's state, Kubernetes or etcd does not have ${staying} with ${roles.join(', ')} yet`,
       apply: (signal) => acts.rkeUp({ added: [address] }, signal),
-      done: (o) => hasJoined(o, staying, address, roles),
+      done: (o) => hasJoined(o, staying, address, roles) && stoppedApiserver(o, leaving) === undefined,
       settleMs,
       predict: (o) => predictJoined(o, staying, address, roles),
     });
   }
+  const stopped = joined ? stoppedApiserver(world, leaving) : undefined;
+  if (stopped !== undefined) actions.push(startAgain(acts, stopped, leaving, settleMs));
 
   const node = kubeNode(world, staying);
   const stayed = world.facts.direction === 'back' && world.facts.foreignCordon !== true;

@@ -4,10 +4,13 @@
  */
 import { dropRole } from '../cluster/rke/cluster-yml.ts';
 import type { Config, Role } from '../config/schema.ts';
-import { addressOf, entryOf, isOff, memberName, stateNodeOf } from '../observed.ts';
+import { addressOf, entryOf, isOff, memberName, memberOf, stateNodeOf } from '../observed.ts';
 import {
+  predictRoleProven,
   predictWithoutRole,
+  startAgain,
   staysInService,
+  stoppedApiserver,
   whyRoleStays,
   withText,
   type RemoveRoleWorld,
@@ -76,7 +79,7 @@ function planOf<W extends RemoveRoleWorld>(
     entry === undefined ||
     (entry.roles.length === 1 && entry.roles.includes(role))
   ) {
-    return verifyRoleGone(config, input, world, address);
+    return verifyRoleGone(config, input, acts, world, address);
   }
   const order = wrongOrder(world, leaving, address, role);
   if (order !== undefined) return order;
@@ -139,24 +142,60 @@ function proof<W extends RemoveRoleWorld>(
     reason: 'the member list, the node and every apiserver are asked, not rke',
     done: (o) => whyRoleStays(o, leaving, address, role) === undefined,
     settleMs: Math.max(settleMs, config.kubernetes.readySeconds * 1000),
-    predict: (o) => o,
+    predict: (o) => predictRoleProven(o, leaving, role),
   };
 }
 
-/** For a role that is gone already, or that leaves with the entry: only the proof, if it is missing. */
+/**
+ * For a role that is gone already, or that leaves with the entry: only the proof, if it is missing. What rke says it
+ * has done and has not is done by ourselves: a member that its state has lost, and an apiserver that it left stopped.
+ */
 function verifyRoleGone<W extends RemoveRoleWorld>(
   config: Config,
   input: RemoveRoleInput,
+  acts: RemoveRoleActs,
   world: W,
   address: string | undefined,
 ): Plan<W> {
+  const { leaving } = input;
   const role = input.role as 'controlplane' | 'etcd';
-  const entry = entryOf(world, input.leaving, address);
+  const entry = entryOf(world, leaving, address);
   // Without an entry the node step is at it, or has ended: the proof is its own.
-  const leavesWithEntry =
-    isOff(config, world, input.leaving) || entry === undefined || entry.roles.includes(role);
-  if (leavesWithEntry || whyRoleStays(world, input.leaving, address, role) === undefined) return [];
-  return [proof(config, input.leaving, address, role, config.pace.settleSeconds * 1000)];
+  const leavesWithEntry = isOff(config, world, leaving) || entry === undefined || entry.roles.includes(role);
+  if (leavesWithEntry || whyRoleStays(world, leaving, address, role) === undefined) return [];
+  const settleMs = config.pace.settleSeconds * 1000;
+  const actions: Action<W>[] = [];
+  if (role === 'etcd' && memberOf(world, leaving, address) !== undefined) {
+    const objection =
+      preflight(config, world, { leaving, dead: false }) ??
+      staysInService(config, world, leaving, address, role);
+    if (objection !== undefined) return objection;
+    actions.push(
+      ...etcdPrecautions(acts, world, leaving, address, settleMs),
+      lostMember(acts, leaving, address, settleMs),
+    );
+  }
+  const stopped = role === 'controlplane' ? stoppedApiserver(world, leaving) : undefined;
+  if (stopped !== undefined) actions.push(startAgain(acts, stopped, leaving, settleMs));
+  return [...actions, proof(config, leaving, address, role, settleMs)];
+}
+
+/** rke ended well and left the member; its state has lost it, so no further run would take it out. */
+function lostMember<W extends RemoveRoleWorld>(
+  acts: RemoveRoleActs,
+  leaving: string,
+  address: string | undefined,
+  settleMs: number,
+): Action<W> {
+  return {
+    id: `member.remove ${leaving}`,
+    reason: `rke's state no longer has ${memberName(leaving)}, and etcd still does: rke would leave it for ever`,
+    irreversible: true,
+    apply: (signal) => acts.removeMember(leaving, signal),
+    done: (o) => memberOf(o, leaving, address) === undefined,
+    settleMs,
+    predict: (o) => predictWithoutRole(o, leaving, address, 'etcd'),
+  };
 }
 
 function wrongOrder(

@@ -230,6 +230,57 @@ describe('RkeRemoveRole', () => {
     assert.ok(!planned.some((id) => id.startsWith('rke up')));
   });
 
+  it('removes by itself a member that rke has lost and only said to have removed, and leaves the node', () => {
+    const file = withEntry(full, (text) =>
+      text.replace('role: [controlplane, etcd, worker]', 'role: [worker]'),
+    );
+    const nodes = file.state.current.nodes.map((one) =>
+      one.hostnameOverride === 'home-n1' ? { ...one, roles: ['worker' as const] } : one,
+    );
+    const lied = { ...file, state: { ...file.state, current: { ...file.state.current, nodes } } };
+    const planned = ids(plan('etcd', lied));
+    assert.ok(planned.includes('member.remove home-n1'), planned.join());
+    assert.ok(!planned.some((id) => id.startsWith('rke up') || id.startsWith('orphan')), planned.join());
+    const step = { plan: (o: PlanWorld) => plan('etcd', o) };
+    const { after, refusal } = foresee(step, lied);
+    assert.equal(refusal, undefined);
+    assert.ok(!after.etcd.members.some(({ name }) => name === 'etcd-home-n1'));
+    assert.ok(after.kube.nodes.some(({ name }) => name === 'home-n1'));
+
+    // Each member answers the list from its own memory: the dry run clears those as well.
+    const names = lied.etcd.members.map(({ name }) => name);
+    const memberIds = lied.etcd.members.map(({ id }) => id);
+    const lists = [{ endpoint: 'https://10.0.0.12:2379', ids: memberIds, names }];
+    const listed = { ...lied, etcd: { ...lied.etcd, lists } };
+    assert.equal(foresee(step, listed).refusal, undefined);
+    const stale = { ...after, etcd: { ...after.etcd, lists } };
+    assert.deepEqual(ids(plan('etcd', stale)), ['etcd.gone home-n1']);
+    assert.equal(foresee(step, stale).refusal, undefined);
+
+    const sick = lied.etcd.members.map((one) =>
+      one.name === 'etcd-home-n2' ? { ...one, healthy: false } : one,
+    );
+    assert.equal(code(plan('etcd', { ...lied, etcd: { ...lied.etcd, members: sick } })), 'NC1236');
+  });
+
+  it('runs rke again for an apiserver that a killed run has left stopped, and not for a node that is down', () => {
+    const file = withEntry(full, (text) =>
+      text.replace('role: [controlplane, etcd, worker]', 'role: [etcd, worker]'),
+    );
+    const nodes = file.state.current.nodes.map((one) =>
+      one.hostnameOverride === 'home-n1' ? { ...one, roles: ['etcd' as const, 'worker' as const] } : one,
+    );
+    const stopped = {
+      ...file,
+      state: { ...file.state, current: { ...file.state.current, nodes } },
+      apiservers: { ...file.apiservers, '10.0.0.12': 'connection refused' },
+    };
+    assert.ok(ids(plan('controlplane', stopped)).includes('rke up for the apiserver 10.0.0.12'));
+    const down = stopped.kube.nodes.map((one) => (one.name === 'home-n2' ? { ...one, ready: false } : one));
+    const rebooting = { ...stopped, kube: { ...stopped.kube, nodes: down } };
+    assert.deepEqual(ids(plan('controlplane', rebooting)), ['controlplane.gone home-n1']);
+  });
+
   it('refuses when rke would touch anything else', () => {
     const other = withEntry(full, (text) => text.replace('strategy: x509', 'strategy: x509|webhook'));
     assert.equal(code(plan('controlplane', other)), 'NC1234');
