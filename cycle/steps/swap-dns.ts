@@ -114,6 +114,12 @@ export function planSwapDns<W extends SwapDnsWorld>(
       push(lowers, lowerTtl(way, alias, world));
       push(lowered, lowerWait(way, alias, world));
     }
+    // A clock that was put back: the time written down is still to come, and says nothing about when the data went.
+    if (!held && swapped !== undefined && swapped.atMs > world.nowMs) {
+      removals.push(sinceAction(alias, key, swapped.ttlSeconds, acts, settleMs));
+      waits.push(ttlWait(alias, key, swapped.ttlSeconds, settleMs));
+      continue;
+    }
     if (!held && swapped === undefined) {
       if (hasMoved(config, world, alias, { leaving, staying })) {
         const ttl = ttlOf(primary, set) ?? dns.ttlSeconds;
@@ -258,7 +264,7 @@ function sinceAction<W extends SwapDnsWorld>(
     id: `dns.since ${alias.name}`,
     reason: 'nobody knows when the old data went: the full wait begins now',
     apply: (signal) => acts.writeFacts({ swapped: { [key]: { atMs: acts.nowMs(), ttlSeconds } } }, signal),
-    done: (o) => o.facts.swapped[key] !== undefined,
+    done: (o) => (o.facts.swapped[key]?.atMs ?? Infinity) <= o.nowMs,
     settleMs,
     predict: (o) => ({
       ...o,

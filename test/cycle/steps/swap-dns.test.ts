@@ -93,6 +93,26 @@ describe('SwapDns', () => {
     );
   });
 
+  it('waits in full from now when the time on the Lease is still to come: a clock was put back', () => {
+    const key = 'cp-home 10.0.0.11';
+    const at = (atMs: number): PlanWorld => ({
+      ...withFacts(swapped, {
+        ...swapped.facts,
+        swapped: { ...swapped.facts.swapped, [key]: { atMs, ttlSeconds: 120 } },
+      }),
+      nowMs: NOW_MS,
+    });
+    const step = { plan: (o: PlanWorld) => plan(o) };
+    const { actions, after, refusal } = foresee(step, at(NOW_MS + 86_400_000));
+    assert.equal(refusal, undefined);
+    assert.deepEqual(
+      actions.map(({ id }) => id).filter((id) => id.includes('cp-home')),
+      ['dns.since cp-home', 'dns.ttl cp-home'],
+    );
+    assert.ok(after.nowMs >= NOW_MS + 120_000 && after.nowMs < NOW_MS + 600_000, `${after.nowMs - NOW_MS}`);
+    assert.ok(ids(plan(at(NOW_MS))).every((id) => id !== 'dns.since cp-home'));
+  });
+
   it('waits in full from now when the time is lost', () => {
     const lost: PlanWorld = { ...swapped, facts: { ...swapped.facts, swapped: {} } };
     assert.deepEqual(ids(plan(lost)), [
