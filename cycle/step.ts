@@ -175,11 +175,16 @@ async function settle<O>(
   engine: Engine<O>,
   settleMs: number,
 ): Promise<Taken<O>> {
-  const deadlineMs = engine.clock.now() + settleMs;
+  let lastMs = engine.clock.now();
+  let deadlineMs = lastMs + settleMs;
   for (;;) {
     const observed = await observePatiently(step, engine);
     if (action.done(observed)) return { observed, settled: true };
-    if (engine.clock.now() >= deadlineMs) return { observed, settled: false };
+    const nowMs = engine.clock.now();
+    // A clock that is put back takes the deadline with it: hours must not be added to a wait.
+    if (nowMs < lastMs) deadlineMs -= lastMs - nowMs;
+    lastMs = nowMs;
+    if (nowMs >= deadlineMs) return { observed, settled: false };
     await engine.clock.sleep(engine.pollMs, engine.signal).catch(() => undefined);
     throwIfAborted(engine.signal, step.name);
   }

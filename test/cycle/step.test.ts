@@ -124,6 +124,27 @@ describe('The step engine', () => {
     assert.equal(self.nowMs, 1_500);
   });
 
+  it('gives a wait no more than its time when the clock is put back in the middle', async () => {
+    const self = lab();
+    let polls = 0;
+    const sleep = self.engine.clock.sleep.bind(self.engine.clock);
+    self.engine.clock = {
+      ...self.engine.clock,
+      sleep: async (ms, signal) => {
+        polls += 1;
+        await sleep(ms, signal);
+        if (polls === 3) self.nowMs -= 86_400_000;
+        assert.ok(polls < 50, 'still waiting');
+      },
+    };
+    const wait = act(self, 'never', { apply: undefined });
+    await assert.rejects(
+      converge(stepOf(self, [wait]), self.engine),
+      (error: CodedError) => error.code === 'NC1010',
+    );
+    assert.equal(polls, 6);
+  });
+
   it('gives an applied action until settleMs to be seen, and applies it once', async () => {
     const self = lab();
     let appliedAtMs = Infinity;
