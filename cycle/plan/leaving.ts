@@ -31,8 +31,7 @@ export function whyRoleStays(
       return `etcd still has the member ${memberName(leaving)}`;
     return whyStillMember(world.etcd, memberName(leaving));
   }
-  if (kubeNode(world, leaving)?.labels['node-role.kubernetes.io/controlplane'] !== undefined)
-    return `${leaving} still has the label of a control plane`;
+  if (hasControlPlaneLabel(world, leaving)) return `${leaving} still has the label of a control plane`;
   const silent = world.intent.yml.nodes.find(
     (node) => node.roles.includes('controlplane') && world.apiservers[node.address] !== 'ok',
   );
@@ -73,6 +72,10 @@ export function startAgain<W extends Slice<'intent' | 'state' | 'kube' | 'apiser
     settleMs,
     predict: (o) => ({ ...o, apiservers: { ...o.apiservers, [address]: 'ok' } }),
   };
+}
+
+export function hasControlPlaneLabel(world: Slice<'kube'>, name: string): boolean {
+  return kubeNode(world, name)?.labels['node-role.kubernetes.io/controlplane'] !== undefined;
 }
 
 /** What still knows the node; undefined when nothing of the cluster does. */

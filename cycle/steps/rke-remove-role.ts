@@ -6,6 +6,7 @@ import { dropRole } from '../cluster/rke/cluster-yml.ts';
 import type { Config, Role } from '../config/schema.ts';
 import { addressOf, entryOf, isOff, memberName, memberOf, stateNodeOf } from '../observed.ts';
 import {
+  hasControlPlaneLabel,
   predictRoleProven,
   predictWithoutRole,
   startAgain,
@@ -177,6 +178,17 @@ function verifyRoleGone<W extends RemoveRoleWorld>(
   }
   const stopped = role === 'controlplane' ? stoppedApiserver(world, leaving) : undefined;
   if (stopped !== undefined) actions.push(startAgain(acts, stopped, leaving, settleMs));
+  // rke writes its state before it changes labels, and takes off those that its state has: killed in between, none.
+  else if (role === 'controlplane' && hasControlPlaneLabel(world, leaving)) {
+    actions.push({
+      id: `unlabel ${leaving}`,
+      reason: `rke's state no longer gives controlplane to ${leaving}, whose label does: an rke up was cut short`,
+      apply: (signal) => acts.label(leaving, { 'node-role.kubernetes.io/controlplane': null }, signal),
+      done: (o) => !hasControlPlaneLabel(o, leaving),
+      settleMs,
+      predict: (o) => predictWithoutRole(o, leaving, address, role),
+    });
+  }
   return [...actions, proof(config, leaving, address, role, settleMs)];
 }
 

@@ -276,8 +276,14 @@ describe('RkeRemoveRole', () => {
       apiservers: { ...file.apiservers, '10.0.0.12': 'connection refused' },
     };
     assert.ok(ids(plan('controlplane', stopped)).includes('rke up for the apiserver 10.0.0.12'));
+    // The kill came after rke's state was written and before the labels were.
+    assert.deepEqual(ids(plan('controlplane', { ...stopped, apiservers: file.apiservers })), [
+      'unlabel home-n1',
+      'controlplane.gone home-n1',
+    ]);
     const down = stopped.kube.nodes.map((one) => (one.name === 'home-n2' ? { ...one, ready: false } : one));
-    const rebooting = { ...stopped, kube: { ...stopped.kube, nodes: down } };
+    const unlabelled = down.map((one) => (one.name === 'home-n1' ? { ...one, labels: {} } : one));
+    const rebooting = { ...stopped, kube: { ...stopped.kube, nodes: unlabelled } };
     assert.deepEqual(ids(plan('controlplane', rebooting)), ['controlplane.gone home-n1']);
   });
 
