@@ -13,6 +13,7 @@ import { editFile } from './git.ts';
 import { requireLock } from './facts.ts';
 
 const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
 
 export async function editClusterYml(
   ctx: Context,
@@ -77,6 +78,7 @@ export async function runRkeUp(ctx: Context, change: RkeChange, signal: AbortSig
       home: ctx.stateDir,
       ...path(ctx),
       keepBackups: ctx.config.rke.keepBackups,
+      maxBackupAgeMs: ctx.config.rke.keepBackupDays * DAY_MS,
       deadlineMs: ctx.config.rke.upMinutes * MINUTE_MS,
       signal,
       onLine: (line) => ctx.say(`rke ${line.level}: ${line.message}`),

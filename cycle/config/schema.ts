@@ -71,6 +71,10 @@ export const configSchema = z.strictObject({
       'Accept an rke version that Node Cycle was not checked against.',
     ),
     keepBackups: doc(z._default(z.int().check(z.minimum(1)), 20), 'Backups of the rke state that are kept.'),
+    keepBackupDays: doc(
+      z._default(z.int().check(z.minimum(1)), 90),
+      'Older backups go too, but the newest: they hold private keys.',
+    ),
     upMinutes: doc(
       z._default(z.number().check(z.positive(), z.maximum(600)), 45),
       'Longest time of one rke up.',

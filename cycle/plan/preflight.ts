@@ -3,6 +3,8 @@
  * each with its code and its evidence. The node that is replaced does not count towards "all healthy".
  */
 import { differsFromState, nodeChanges } from '../cluster/rke/cluster-yml.ts';
+import { lag } from '../cluster/etcd/quorum.ts';
+import { outOfSpace } from '../cluster/etcd/space.ts';
 import { finding, type Finding } from '../cluster/finding.ts';
 import type { Config } from '../config/schema.ts';
 import { memberName, type Slice } from '../observed.ts';
@@ -133,7 +135,8 @@ const etcdSound: Check = (_config, world, { leaving, dead }) => {
       );
     if (member.isLearner)
       findings.push(finding('NC1236', `The etcd member ${member.name} is a learner.`, []));
-    for (const alarm of member.alarms)
+    // NOSPACE is the check of the space.
+    for (const alarm of member.alarms.filter((raised) => raised !== 'NOSPACE'))
       findings.push(finding('NC1236', `The etcd member ${member.name} raises ${alarm}.`, []));
     const known =
       expected.has(member.name) ||
@@ -146,8 +149,11 @@ const etcdSound: Check = (_config, world, { leaving, dead }) => {
         ]),
       );
   }
-  return findings;
+  const present = world.etcd.members.filter((member) => member.name !== gone && member.healthy);
+  return [...findings, ...lag(present.filter((member) => !member.isLearner))];
 };
+
+const etcdHasSpace: Check = (_config, world) => outOfSpace(world.etcd);
 
 const aliasesInSans: Check = (config, world) => {
   const dns = config.dns;
@@ -173,6 +179,7 @@ export const CHECKS: readonly { name: string; check: Check }[] = [
   { name: 'nothing else would be applied', check: nothingElseApplied },
   { name: 'only the pair changes', check: onlyThePairChanges },
   { name: 'etcd sound', check: etcdSound },
+  { name: 'etcd has space', check: etcdHasSpace },
   { name: 'aliases in the certificates', check: aliasesInSans },
 ];
 

@@ -174,7 +174,8 @@ function unfit(
   return found;
 }
 
-function lag(voters: readonly EtcdMember[], max: number): Finding[] {
+/** Voters whose raft index is more than `max` (default 1,000) behind the highest. */
+export function lag(voters: readonly EtcdMember[], max = MAX_RAFT_LAG): Finding[] {
   const indexes = voters.flatMap(({ raftIndex }) => (raftIndex === undefined ? [] : [BigInt(raftIndex)]));
   const highest = indexes.reduce((a, b) => (a > b ? a : b), 0n);
   return voters

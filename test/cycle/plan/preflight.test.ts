@@ -30,6 +30,19 @@ const yml = (change: (text: string) => string): PlanWorld => {
   return { ...healthy, intent: { commit: 'c1', text, yml: parseClusterYml(text) } };
 };
 
+/** 80 % of etcd's default quota of 2 GiB. */
+const FULL_BYTES = Math.ceil(2 * 1024 ** 3 * 0.8);
+const behind = (entries: number): PlanWorld => ({
+  ...healthy,
+  etcd: {
+    ...healthy.etcd,
+    members: healthy.etcd.members.map((one, index) => ({
+      ...one,
+      raftIndex: String(index === 1 ? 50_000 - entries : 50_000),
+    })),
+  },
+});
+
 const BROKEN: [string, PlanWorld, string, RegExp][] = [
   ['another node is NotReady', node({ ready: false, readyReason: 'KubeletStopped' }), 'NC1230', /home-n2/],
   ['another node is cordoned', node({ unschedulable: true }), 'NC1231', /home-n2/],
@@ -105,7 +118,10 @@ const BROKEN: [string, PlanWorld, string, RegExp][] = [
     /etcd-home-n2 is not healthy/,
   ],
   ['a member learns', member({ isLearner: true }), 'NC1236', /learner/],
-  ['a member raises an alarm', member({ alarms: ['NOSPACE'] }), 'NC1236', /NOSPACE/],
+  ['a member raises an alarm', member({ alarms: ['CORRUPT'] }), 'NC1236', /CORRUPT/],
+  ['etcd is full', member({ alarms: ['NOSPACE'] }), 'NC3106', /NOSPACE/],
+  ['etcd is nearly full', member({ dbSizeBytes: FULL_BYTES }), 'NC3106', /80% of its quota/],
+  ['a voter is far behind', behind(1_001), 'NC3103', /1001 raft entries behind/],
   ['etcd has a stranger', member({ name: 'etcd-old' }), 'NC1236', /does not know: etcd-old/],
   [
     'the certificates lack an alias',
@@ -133,6 +149,11 @@ describe('The preflight list', () => {
       assert.equal(decide(config, planInput({ node: 'home-n1' }), world).kind, 'refusal');
     });
   }
+
+  it('passes a voter that is just near enough, and a database that is just small enough', () => {
+    for (const world of [behind(1_000), member({ dbSizeBytes: FULL_BYTES - 1 })])
+      assert.equal(preflight(config, world, { leaving: 'home-n1', dead: false }), undefined);
+  });
 
   it('names everything at once, so that it can be mended in one go', () => {
     const both = {
